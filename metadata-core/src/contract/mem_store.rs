@@ -1,0 +1,300 @@
+//! The reference store: everything in memory, every promise kept, unless it is told to break one.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use super::mutant::Mutant;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{KRaftLeaderEpoch, NodeId, Position, ZkControllerEpoch, ZkVersion};
+use crate::image::MetadataImage;
+use crate::leadership::{AfterClaim, Expected, Fence, KraftLeadership, Leadership, ZkClaim};
+use crate::metadata_version::MetadataVersion;
+use crate::record::MetadataRecord;
+use crate::store::{Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, SyncReport};
+
+/// Records handed to the sink at a time.
+const LOAD_RECORDS_MAX: usize = 64;
+
+#[derive(Debug, Default)]
+struct State {
+    image: MetadataImage,
+    position: Position,
+    synced: bool,
+    claim: Option<KraftLeadership>,
+    claims: i32,
+    failing: usize,
+}
+
+/// A projection kept in memory. Clones are the same store.
+#[derive(Debug, Clone, Default)]
+pub struct MemStore {
+    state: Arc<Mutex<State>>,
+    mutant: Option<Mutant>,
+}
+
+impl MemStore {
+    /// An empty store that keeps every promise.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty store that breaks one promise.
+    pub fn broken(mutant: Mutant) -> Self {
+        Self { mutant: Some(mutant), ..Self::default() }
+    }
+
+    /// A store that was never written from a log and holds this: ZooKeeper before its migration.
+    pub fn holding(image: &MetadataImage) -> Self {
+        let store = Self::default();
+        store.state().image = image.at(Position::START, image.timestamp());
+        store
+    }
+
+    /// What it holds.
+    pub fn image(&self) -> MetadataImage {
+        self.state().image.clone()
+    }
+
+    /// The next `count` batches are refused as if the server could not be reached; whether they happened is unknown to
+    /// the writer, and they did not.
+    pub fn fail_batches(&self, count: usize) {
+        self.state().failing = count;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    fn fenced(leadership: &KraftLeadership, holder: &KraftLeadership) -> Error {
+        Error::not_applied(
+            ErrorKind::ControllerFenced,
+            format!(
+                "node {} with epoch {} can't write: node {} claimed the store with epoch {}",
+                leadership.id, leadership.epoch, holder.id, holder.epoch
+            ),
+        )
+    }
+
+    fn apply(&self, claim: (KraftLeadership, i32), batch: &MetadataBatch) -> Result<Position> {
+        let mut state = self.state();
+        if state.failing > 0 {
+            state.failing -= 1;
+            return Err(Error::unknown(ErrorKind::Unavailable, "the server can't be reached"));
+        }
+        let stale = state.claims != claim.1;
+        if stale && !self.is(Mutant::FencingForgotten) {
+            let holder = state.claim.unwrap_or(claim.0);
+            return Err(Self::fenced(&claim.0, &holder));
+        }
+        if state.position != batch.expected() && !self.is(Mutant::ExpectedPositionIgnored) {
+            return Err(Error::not_applied(
+                ErrorKind::Conflict,
+                format!("the store is at {}, the batch expects {}", state.position, batch.expected()),
+            ));
+        }
+        state.image = if self.is(Mutant::LastRecordLost) { batch.before.clone() } else { batch.after.clone() };
+        state.position = batch.end();
+        Ok(state.position)
+    }
+}
+
+#[async_trait]
+impl MetadataStore for MemStore {
+    fn capability(&self) -> Capability {
+        Capability::new("memory").with_batches_in_flight_max(8)
+    }
+
+    async fn load(&self, sink: &mut (dyn RecordSink + Send)) -> Result<Position> {
+        let (image, position) = {
+            let state = self.state();
+            (state.image.clone(), state.position)
+        };
+        // What never came from a log has no feature levels and no migration state either.
+        let from_log = image.features().metadata_version();
+        let mut records: VecDeque<_> = image
+            .to_records_at(from_log.unwrap_or(MetadataVersion::LATEST_PRODUCTION))
+            .filter(|record| from_log.is_some() || !matches!(record.record, MetadataRecord::ZkMigrationState(_)))
+            .collect();
+        if self.is(Mutant::LoadStopsEarly) {
+            records.pop_back();
+        }
+        while !records.is_empty() {
+            let batch = records.drain(..records.len().min(LOAD_RECORDS_MAX)).collect();
+            let accepted = sink.accept(batch).await;
+            if !self.is(Mutant::SinkErrorSwallowed) {
+                accepted?;
+            }
+        }
+        Ok(position)
+    }
+
+    async fn position(&self) -> Result<Position> {
+        Ok(self.state().position)
+    }
+
+    async fn claim(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Claimed> {
+        let mut state = self.state();
+        if let Some(holder) = state.claim {
+            let newer = holder.epoch > leadership.epoch;
+            let rival = holder.epoch == leadership.epoch && holder.id != leadership.id;
+            if (newer && !self.is(Mutant::OldEpochMayClaim)) || (rival && !self.is(Mutant::RivalMayClaim)) {
+                return Err(Self::fenced(leadership, &holder));
+            }
+        }
+        let ahead = match expected {
+            Expected::Nothing => state.position > Position::START,
+            Expected::Log(extent) => state
+                .position
+                .last()
+                .is_some_and(|last| extent.epoch_at(last) != Some(state.position.epoch)),
+        };
+        if ahead && !self.is(Mutant::AheadOfLogMayClaim) {
+            return Err(Error::not_applied(
+                ErrorKind::Corrupt,
+                format!("the store is at {}, which is not in the log of node {}", state.position, leadership.id),
+            ));
+        }
+        if state.claim != Some(*leadership) || !self.is(Mutant::ReclaimFencesNobody) {
+            state.claims += 1;
+        }
+        state.claim = Some(*leadership);
+        let next = match expected {
+            Expected::Nothing => AfterClaim::Copy,
+            Expected::Log(_) if state.synced => AfterClaim::Resume,
+            Expected::Log(_) => AfterClaim::FullSync,
+        };
+        let fence = Fence::ZooKeeper(ZkClaim {
+            epoch: ZkControllerEpoch(state.claims),
+            epoch_zk_version: ZkVersion(state.claims),
+        });
+        Ok(Claimed {
+            leadership: Leadership { kraft: *leadership, fence },
+            position: state.position,
+            batch_end: None,
+            next,
+        })
+    }
+
+    async fn writer(&self, claimed: Claimed) -> Result<Box<dyn StoreWriter>> {
+        let Fence::ZooKeeper(ZkClaim { epoch, .. }) = claimed.leadership.fence else {
+            return Err(Error::not_applied(ErrorKind::Invalid, "this claim is of a log, not of this store"));
+        };
+        let queue = Queue {
+            store: self.clone(),
+            claim: (claimed.leadership.kraft, epoch.0),
+            batches: VecDeque::new(),
+            failed: false,
+        };
+        Ok(Box::new(MemWriter { queue: Arc::new(Mutex::new(queue)) }))
+    }
+}
+
+type Answer = oneshot::Sender<Result<Position>>;
+
+/// Batches that were submitted and not written yet. They are written when somebody waits for them, as late as a slow
+/// server would: so the suite sees what is visible before an answer, and in which order.
+struct Queue {
+    store: MemStore,
+    claim: (KraftLeadership, i32),
+    batches: VecDeque<(MetadataBatch, Answer)>,
+    failed: bool,
+}
+
+impl Queue {
+    fn write_next(&mut self) {
+        let reversed = self.store.is(Mutant::OrderReversed);
+        let next = if reversed { self.batches.pop_back() } else { self.batches.pop_front() };
+        let Some((batch, answer)) = next else { return };
+        if answer.is_closed() && self.store.is(Mutant::DroppedReceiptCancels) {
+            return;
+        }
+        let result = if self.failed && !self.store.is(Mutant::HoleAfterFailure) {
+            Err(Error::not_applied(ErrorKind::Conflict, "an earlier batch failed, and this one goes with it"))
+        } else {
+            self.store.apply(self.claim, &batch)
+        };
+        self.failed |= result.is_err();
+        let result = if self.store.is(Mutant::FailureAcknowledged) { Ok(batch.end()) } else { result };
+        // Whoever dropped the receipt does not want the answer.
+        let _ = answer.send(result);
+    }
+
+    fn write_all(&mut self) {
+        while !self.batches.is_empty() {
+            self.write_next();
+        }
+    }
+}
+
+struct MemWriter {
+    queue: Arc<Mutex<Queue>>,
+}
+
+impl MemWriter {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl StoreWriter for MemWriter {
+    async fn ready(&mut self) -> Result<()> {
+        let mut queue = self.queue();
+        while queue.batches.len() >= queue.store.capability().batches_in_flight_max {
+            queue.write_next();
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, batch: MetadataBatch) -> Receipt {
+        let (sender, receiver) = oneshot::channel();
+        self.queue().batches.push_back((batch, sender));
+        let queue = Arc::clone(&self.queue);
+        Receipt::new(async move {
+            queue.lock().unwrap_or_else(PoisonError::into_inner).write_all();
+            receiver.await.unwrap_or_else(|_| {
+                Err(Error::unknown(ErrorKind::Unavailable, "the writer was dropped before the answer came"))
+            })
+        })
+    }
+
+    async fn barrier(&mut self) -> Result<Position> {
+        let mut queue = self.queue();
+        if !queue.store.is(Mutant::BarrierDoesNotWait) {
+            queue.write_all();
+        }
+        queue.failed = false;
+        let state = queue.store.state();
+        if state.claims != queue.claim.1 && !queue.store.is(Mutant::FencingForgotten) {
+            let holder = state.claim.unwrap_or(queue.claim.0);
+            return Err(MemStore::fenced(&queue.claim.0, &holder));
+        }
+        Ok(state.position)
+    }
+
+    async fn full_sync(&mut self, image: &MetadataImage) -> Result<SyncReport> {
+        let position = self.barrier().await?;
+        let queue = self.queue();
+        let mut state = queue.store.state();
+        let equal = state.image.same_metadata(image) && position == image.position();
+        let writes = !equal || queue.store.is(Mutant::SyncAlwaysWrites);
+        if !queue.store.is(Mutant::SyncDoesNothing) {
+            state.image = image.clone();
+        }
+        state.position = image.position();
+        state.synced = true;
+        Ok(SyncReport { compared: 1, written: u64::from(writes), ..SyncReport::default() })
+    }
+}
+
+/// A leadership for tests.
+pub fn leadership(id: i32, epoch: i32) -> KraftLeadership {
+    KraftLeadership { id: NodeId(id), epoch: KRaftLeaderEpoch(epoch) }
+}

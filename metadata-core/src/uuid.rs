@@ -1,0 +1,103 @@
+//! Kafka's 16-byte ids and their text form.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::{DecodePaddingMode, general_purpose::URL_SAFE_NO_PAD};
+
+/// Decodes with or without padding, as Java's URL-safe decoder does.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A 16-byte id. Its text form is Kafka's: URL-safe base64 without padding, 22 characters
+/// (`clients/.../common/Uuid.java`). Ordered as its bytes are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Uuid([u8; 16]);
+
+/// A text that is no id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not an id: expected 16 bytes as URL-safe base64, 22 characters without padding")]
+pub struct ParseUuidError {
+    text: String,
+}
+
+impl Uuid {
+    /// All bits zero; Kafka's "no id".
+    pub const ZERO: Self = Self([0; 16]);
+
+    /// The id with these bytes, most significant first.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The id made of Java's two halves.
+    pub const fn from_u64_pair(most: u64, least: u64) -> Self {
+        Self((((most as u128) << 64) | least as u128).to_be_bytes())
+    }
+
+    /// The bytes, most significant first, as on the wire.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Java's two halves: most significant, least significant.
+    pub const fn as_u64_pair(&self) -> (u64, u64) {
+        let all = u128::from_be_bytes(self.0);
+        ((all >> 64) as u64, all as u64)
+    }
+
+    /// Whether this is [`Uuid::ZERO`].
+    pub const fn is_zero(&self) -> bool {
+        u128::from_be_bytes(self.0) == 0
+    }
+}
+
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Uuid {
+    type Err = ParseUuidError;
+
+    /// Takes what Kafka takes: up to 24 characters, padded or not.
+    fn from_str(text: &str) -> Result<Self, ParseUuidError> {
+        let error = || ParseUuidError { text: text.to_owned() };
+        if text.len() > 24 {
+            return Err(error());
+        }
+        let bytes = LENIENT.decode(text).map_err(|_| error())?;
+        Ok(Self(bytes.try_into().map_err(|_| error())?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_metadata_topics_id_has_kafkas_text() {
+        assert_eq!(Uuid::from_u64_pair(0, 1).to_string(), "AAAAAAAAAAAAAAAAAAAAAQ");
+        assert_eq!("AAAAAAAAAAAAAAAAAAAAAQ".parse(), Ok(Uuid::from_u64_pair(0, 1)));
+        assert_eq!("AAAAAAAAAAAAAAAAAAAAAQ==".parse(), Ok(Uuid::from_u64_pair(0, 1)));
+    }
+
+    #[test]
+    fn a_text_of_the_wrong_length_or_alphabet_is_refused_with_the_text() {
+        for bad in ["", "AAAA", "AAAAAAAAAAAAAAAAAAAAA+", "AAAAAAAAAAAAAAAAAAAAAQ=====", "kafka"] {
+            let error = bad.parse::<Uuid>().unwrap_err();
+            assert!(error.to_string().contains(bad), "{error}");
+        }
+    }
+}
