@@ -1,0 +1,314 @@
+//! The claim table: what three znodes say, what our log says, and whether we may claim ZooKeeper.
+//!
+//! The facts are read in one multi-read behind a barrier, so that they are of one moment and no older than the call.
+//! First row that fits:
+//!
+//! | `/controller_epoch` | `/controller` | `/migration` | log | decision |
+//! | --- | --- | --- | --- | --- |
+//! | absent | any | any | any | refuse: no Kafka cluster |
+//! | any | KRaft epoch above ours, or ours with another id | any | any | refuse: fenced |
+//! | any | any | of another quorum, or not written by us | any | refuse: foreign marker |
+//! | any | any | none | PRE_MIGRATION | claim, create the marker, copy |
+//! | any | any | ours, nothing written yet | PRE_MIGRATION | claim, copy again |
+//! | any | any | ours, something written | PRE_MIGRATION | refuse: the marker is ahead of the log |
+//! | any | KRaft epoch of one of our voters | none | MIGRATION | claim, create the marker, full sync |
+//! | any | anything else | none | MIGRATION | refuse: governed elsewhere |
+//! | other version than the marker's | any | ours | MIGRATION | refuse: governed elsewhere |
+//! | as the marker says | any | ours, nothing written yet | MIGRATION | claim, full sync |
+//! | as the marker says | any | ours, not in our log | MIGRATION | refuse: the marker is ahead of the log |
+//! | as the marker says | any | ours, sync running or other planning code | MIGRATION | claim, full sync |
+//! | as the marker says | any | ours, in our log | MIGRATION | claim, resume |
+
+use std::collections::BTreeSet;
+
+use metadata_core::error::{Error, ErrorKind};
+use metadata_core::id::{KRaftLeaderEpoch, NodeId, Offset, Position, ZkControllerEpoch, ZkVersion};
+use metadata_core::leadership::{AfterClaim, Expected, KraftLeadership};
+
+/// What `/controller_epoch` holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObservedControllerEpoch {
+    /// Its text.
+    pub epoch: ZkControllerEpoch,
+    /// Its version: what fences.
+    pub zk_version: ZkVersion,
+}
+
+/// What `/controller` holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObservedController {
+    /// The broker or controller that is registered.
+    pub id: NodeId,
+    /// The KRaft epoch of the registration; `None` for a broker's, which carry -1 or nothing.
+    pub kraft_epoch: Option<KRaftLeaderEpoch>,
+    /// The znode's version.
+    pub zk_version: ZkVersion,
+}
+
+/// Which quorum wrote a marker: the cluster, and the log's own identity within it. A log that is formatted anew gets
+/// another one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct QuorumIdentity {
+    /// Kafka's cluster id.
+    pub cluster_id: String,
+    /// The identity of the log, made when it was formatted.
+    pub log_id: String,
+}
+
+/// Whether ZooKeeper's content is known to be that of the marker's position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SyncState {
+    /// A full sync has begun and not finished, or has never run.
+    Running,
+    /// The content is that of the position, plus the first ops of the batch in progress.
+    Done,
+}
+
+/// What `/migration` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marker {
+    /// The znode's version.
+    pub zk_version: ZkVersion,
+    /// The quorum that wrote it; `None` for a marker of Kafka's own controllers.
+    pub quorum: Option<QuorumIdentity>,
+    /// End of the last batch that is whole in ZooKeeper (exclusive).
+    pub position: Position,
+    /// The version of `/controller_epoch` as of the last claim.
+    pub epoch_zk_version: Option<ZkVersion>,
+    /// Whether the content is known.
+    pub sync: SyncState,
+    /// End of the batch in progress (exclusive).
+    pub batch_end: Option<Offset>,
+    /// How many ops of it are in ZooKeeper.
+    pub next_op: u32,
+    /// Version of the code that planned it.
+    pub projection: u32,
+}
+
+/// Everything that a claim is decided on.
+#[derive(Debug, Clone)]
+pub struct ZkFacts {
+    /// `/controller_epoch`, if it exists.
+    pub controller_epoch: Option<ObservedControllerEpoch>,
+    /// `/controller`, if it exists.
+    pub controller: Option<ObservedController>,
+    /// `/migration`, if it exists.
+    pub marker: Option<Marker>,
+}
+
+/// What to do with `/controller` in the claim's multi.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ControllerStep {
+    /// Nobody is registered: create ours.
+    Create,
+    /// Someone else is: delete that registration at this version, then create ours.
+    Replace(ZkVersion),
+    /// It is ours at this epoch already (a new session of ours, or a lost answer): check that it stays so.
+    Keep(ZkVersion),
+}
+
+/// What to do with `/migration` in the claim's multi.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MarkerStep {
+    /// Create it with nothing written yet.
+    Create,
+    /// Set it at this version.
+    Set(ZkVersion),
+}
+
+/// A claim that may be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimPlan {
+    /// `/controller_epoch` must still have this version; the claim raises epoch and version by one.
+    pub controller_epoch: ObservedControllerEpoch,
+    /// What to do with `/controller`.
+    pub controller: ControllerStep,
+    /// What to do with `/migration`.
+    pub marker: MarkerStep,
+    /// What must follow the claim. Unless it is [`AfterClaim::Resume`], the marker says that a sync is running.
+    pub next: AfterClaim,
+    /// Where ZooKeeper is (exclusive end).
+    pub position: Position,
+}
+
+/// Why a claim is not even tried.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClaimRefusal {
+    /// No `/controller_epoch`.
+    #[error(
+        "/controller_epoch does not exist, so no ZooKeeper-mode Kafka controller ever ran here; \
+         check the address and the chroot of --zookeeper"
+    )]
+    NoKafkaCluster,
+    /// A newer KRaft controller holds `/controller`.
+    #[error(
+        "/controller belongs to KRaft controller {holder} with epoch {holder_epoch}, which is not older than \
+         ours ({own_epoch}); this controller was deposed"
+    )]
+    Fenced {
+        /// Who holds it.
+        holder: NodeId,
+        /// With which epoch.
+        holder_epoch: KRaftLeaderEpoch,
+        /// Our epoch.
+        own_epoch: KRaftLeaderEpoch,
+    },
+    /// The marker is not ours.
+    #[error(
+        "/migration was written by {writer}, not by this quorum (cluster {}, log {}); if that migration was rolled \
+         back, delete /migration after reading it, then try again", ours.cluster_id, ours.log_id
+    )]
+    ForeignMarker {
+        /// Who wrote it, for the reader.
+        writer: String,
+        /// Who we are.
+        ours: QuorumIdentity,
+    },
+    /// The marker says more than our log has.
+    #[error(
+        "/migration says that ZooKeeper holds everything up to {marker}, {reason}; the data directory may be an old \
+         copy. Nothing was written: start the controller on its newest data directory"
+    )]
+    AheadOfLog {
+        /// What the marker says.
+        marker: Position,
+        /// How our log differs.
+        reason: String,
+    },
+    /// A ZooKeeper-mode controller has governed since.
+    #[error(
+        "ZooKeeper was governed by someone else since this quorum last wrote it ({reason}), so it may hold changes \
+         that the metadata log lacks; state ZK_GOVERNED is left only by an operator's word"
+    )]
+    GovernedElsewhere {
+        /// What shows it.
+        reason: String,
+    },
+}
+
+impl ClaimRefusal {
+    /// What the caller should do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoKafkaCluster | Self::ForeignMarker { .. } => ErrorKind::Invalid,
+            Self::Fenced { .. } => ErrorKind::ControllerFenced,
+            Self::AheadOfLog { .. } => ErrorKind::Corrupt,
+            Self::GovernedElsewhere { .. } => ErrorKind::GovernedElsewhere,
+        }
+    }
+}
+
+impl From<ClaimRefusal> for Error {
+    fn from(refusal: ClaimRefusal) -> Self {
+        Self::not_applied(refusal.kind(), refusal.to_string())
+    }
+}
+
+/// Decides a claim by the table above.
+///
+/// `voters` are the ids of our quorum, `projection` the version of our planning code.
+///
+/// # Errors
+/// The row's refusal.
+pub fn decide_claim(
+    facts: &ZkFacts,
+    own: &KraftLeadership,
+    expected: &Expected,
+    quorum: &QuorumIdentity,
+    voters: &BTreeSet<NodeId>,
+    projection: u32,
+) -> Result<ClaimPlan, ClaimRefusal> {
+    let controller_epoch = facts.controller_epoch.ok_or(ClaimRefusal::NoKafkaCluster)?;
+    let controller = controller_step(facts.controller, own)?;
+    if let Some(marker) = &facts.marker {
+        own_marker(marker, quorum)?;
+    }
+    let (next, position) = match (expected, &facts.marker) {
+        (Expected::Nothing, None) => (AfterClaim::Copy, Position::START),
+        (Expected::Nothing, Some(marker)) if marker.position == Position::START => {
+            (AfterClaim::Copy, Position::START)
+        }
+        (Expected::Nothing, Some(marker)) => {
+            return Err(ClaimRefusal::AheadOfLog {
+                marker: marker.position,
+                reason: "but this log has copied nothing yet".to_owned(),
+            });
+        }
+        (Expected::Log(_), None) => {
+            held_by_us(facts.controller, voters)?;
+            (AfterClaim::FullSync, Position::START)
+        }
+        (Expected::Log(extent), Some(marker)) => {
+            if marker.epoch_zk_version != Some(controller_epoch.zk_version) {
+                return Err(ClaimRefusal::GovernedElsewhere {
+                    reason: format!(
+                        "/controller_epoch has version {}, our last claim left it at {}",
+                        controller_epoch.zk_version,
+                        marker.epoch_zk_version.map_or_else(|| "no version".to_owned(), |v| v.to_string()),
+                    ),
+                });
+            }
+            in_log(marker, extent)?;
+            let resumable = marker.sync == SyncState::Done
+                && marker.projection == projection
+                && marker.position != Position::START;
+            (if resumable { AfterClaim::Resume } else { AfterClaim::FullSync }, marker.position)
+        }
+    };
+    let marker = facts.marker.as_ref().map_or(MarkerStep::Create, |marker| MarkerStep::Set(marker.zk_version));
+    Ok(ClaimPlan { controller_epoch, controller, marker, next, position })
+}
+
+fn controller_step(
+    holder: Option<ObservedController>,
+    own: &KraftLeadership,
+) -> Result<ControllerStep, ClaimRefusal> {
+    let Some(holder) = holder else { return Ok(ControllerStep::Create) };
+    match holder.kraft_epoch {
+        Some(epoch) if epoch == own.epoch && holder.id == own.id => Ok(ControllerStep::Keep(holder.zk_version)),
+        Some(epoch) if epoch >= own.epoch => {
+            Err(ClaimRefusal::Fenced { holder: holder.id, holder_epoch: epoch, own_epoch: own.epoch })
+        }
+        // An older KRaft controller, or a broker: any KRaft epoch beats any ZooKeeper epoch.
+        Some(_) | None => Ok(ControllerStep::Replace(holder.zk_version)),
+    }
+}
+
+fn own_marker(marker: &Marker, ours: &QuorumIdentity) -> Result<(), ClaimRefusal> {
+    let writer = match &marker.quorum {
+        Some(quorum) if quorum == ours => return Ok(()),
+        Some(other) => format!("cluster {}, log {}", other.cluster_id, other.log_id),
+        None => "a controller of Kafka's own".to_owned(),
+    };
+    Err(ClaimRefusal::ForeignMarker { writer, ours: ours.clone() })
+}
+
+fn held_by_us(holder: Option<ObservedController>, voters: &BTreeSet<NodeId>) -> Result<(), ClaimRefusal> {
+    let reason = match holder {
+        Some(ObservedController { id, kraft_epoch: Some(_), .. }) if voters.contains(&id) => return Ok(()),
+        Some(ObservedController { id, .. }) => format!("/migration is gone and node {id} holds /controller"),
+        None => "/migration and /controller are gone".to_owned(),
+    };
+    Err(ClaimRefusal::GovernedElsewhere { reason })
+}
+
+fn in_log(marker: &Marker, extent: &metadata_core::leadership::LogExtent) -> Result<(), ClaimRefusal> {
+    let ahead = |reason: String| ClaimRefusal::AheadOfLog { marker: marker.position, reason };
+    if let Some(last) = marker.position.last() {
+        match extent.epoch_at(last) {
+            Some(epoch) if epoch == marker.position.epoch => {}
+            Some(epoch) => return Err(ahead(format!("but in our log offset {last} is of epoch {epoch}"))),
+            None => return Err(ahead(format!("but our log ends before offset {}", extent.end_offset))),
+        }
+    }
+    match marker.batch_end {
+        Some(end) if end > extent.end_offset => {
+            Err(ahead(format!("with a batch up to {end} under way, but our log ends before {}", extent.end_offset)))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! One test per row of the table, and the boundaries between them.
+
+use metadata_core::leadership::LogExtent;
+
+use super::*;
+
+const PROJECTION: u32 = 1;
+
+fn ours() -> QuorumIdentity {
+    QuorumIdentity { cluster_id: "cluster".into(), log_id: "log".into() }
+}
+
+fn epoch_node() -> Option<ObservedControllerEpoch> {
+    Some(ObservedControllerEpoch { epoch: ZkControllerEpoch(7), zk_version: ZkVersion(9) })
+}
+
+fn controller(id: i32, kraft_epoch: Option<i32>) -> Option<ObservedController> {
+    Some(ObservedController {
+        id: NodeId(id),
+        kraft_epoch: kraft_epoch.map(KRaftLeaderEpoch),
+        zk_version: ZkVersion(0),
+    })
+}
+
+fn marker(last: Option<i64>) -> Marker {
+    Marker {
+        zk_version: ZkVersion(33),
+        quorum: Some(ours()),
+        position: last.map_or(Position::START, |last| Position::after(Offset(last), KRaftLeaderEpoch(2))),
+        epoch_zk_version: Some(ZkVersion(9)),
+        sync: SyncState::Done,
+        batch_end: None,
+        next_op: 0,
+        projection: PROJECTION,
+    }
+}
+
+/// Epoch 1 from offset 0, epoch 2 from 100, the end at 200.
+fn log() -> Expected {
+    Expected::Log(LogExtent {
+        epochs: vec![(KRaftLeaderEpoch(1), Offset(0)), (KRaftLeaderEpoch(2), Offset(100))],
+        end_offset: Offset(200),
+    })
+}
+
+/// Controller 3000 in epoch 5.
+fn decide(facts: ZkFacts, expected: &Expected) -> Result<ClaimPlan, ClaimRefusal> {
+    let own = KraftLeadership { id: NodeId(3000), epoch: KRaftLeaderEpoch(5) };
+    let voters = [3000, 3001, 3002].map(NodeId).into();
+    decide_claim(&facts, &own, expected, &ours(), &voters, PROJECTION)
+}
+
+fn facts(controller: Option<ObservedController>, marker: Option<Marker>) -> ZkFacts {
+    ZkFacts { controller_epoch: epoch_node(), controller, marker }
+}
+
+fn kind(result: Result<ClaimPlan, ClaimRefusal>) -> Result<AfterClaim, ErrorKind> {
+    result.map(|plan| plan.next).map_err(|refusal| refusal.kind())
+}
+
+#[test]
+fn without_a_controller_epoch_nothing_is_claimed() {
+    let facts = ZkFacts { controller_epoch: None, controller: None, marker: None };
+    assert_eq!(decide(facts, &Expected::Nothing), Err(ClaimRefusal::NoKafkaCluster));
+}
+
+#[test]
+fn a_controller_is_replaced_kept_or_obeyed_by_its_epoch() {
+    let table = [
+        (None, Ok(ControllerStep::Create)),
+        (controller(1, None), Ok(ControllerStep::Replace(ZkVersion(0)))),
+        (controller(3001, Some(4)), Ok(ControllerStep::Replace(ZkVersion(0)))),
+        (controller(3000, Some(4)), Ok(ControllerStep::Replace(ZkVersion(0)))),
+        (controller(3000, Some(5)), Ok(ControllerStep::Keep(ZkVersion(0)))),
+        (controller(3001, Some(5)), Err(ErrorKind::ControllerFenced)),
+        (controller(3001, Some(6)), Err(ErrorKind::ControllerFenced)),
+        (controller(3000, Some(6)), Err(ErrorKind::ControllerFenced)),
+    ];
+    for (holder, expected) in table {
+        let decided = decide(facts(holder, None), &Expected::Nothing);
+        assert_eq!(decided.map(|plan| plan.controller).map_err(|r| r.kind()), expected, "{holder:?}");
+    }
+}
+
+#[test]
+fn before_the_copy_only_an_unwritten_marker_of_ours_is_taken() {
+    let foreign = Marker { quorum: Some(QuorumIdentity { log_id: "other".into(), ..ours() }), ..marker(None) };
+    let kafkas = Marker { quorum: None, ..marker(None) };
+    let table = [
+        (None, Ok(AfterClaim::Copy)),
+        (Some(marker(None)), Ok(AfterClaim::Copy)),
+        (Some(marker(Some(0))), Err(ErrorKind::Corrupt)),
+        (Some(marker(Some(150))), Err(ErrorKind::Corrupt)),
+        (Some(foreign), Err(ErrorKind::Invalid)),
+        (Some(kafkas), Err(ErrorKind::Invalid)),
+    ];
+    for (marker, expected) in table {
+        let shown = format!("{marker:?}");
+        assert_eq!(kind(decide(facts(controller(1, None), marker), &Expected::Nothing)), expected, "{shown}");
+    }
+}
+
+#[test]
+fn before_the_copy_it_does_not_matter_that_a_zk_controller_governs() {
+    // The marker of an interrupted first attempt; a broker was elected in between.
+    let interrupted = Marker { epoch_zk_version: Some(ZkVersion(8)), ..marker(None) };
+    assert_eq!(kind(decide(facts(controller(1, None), Some(interrupted)), &Expected::Nothing)), Ok(AfterClaim::Copy));
+}
+
+#[test]
+fn a_marker_in_our_log_is_resumed_and_any_other_is_refused() {
+    let in_epoch = |epoch: i32, last: i64| Marker {
+        position: Position::after(Offset(last), KRaftLeaderEpoch(epoch)),
+        ..marker(None)
+    };
+    let table = [
+        (marker(Some(150)), Ok(AfterClaim::Resume)),
+        (marker(Some(199)), Ok(AfterClaim::Resume)),
+        (in_epoch(1, 99), Ok(AfterClaim::Resume)),
+        (marker(Some(200)), Err(ErrorKind::Corrupt)),
+        (marker(Some(99)), Err(ErrorKind::Corrupt)),
+        (in_epoch(1, 100), Err(ErrorKind::Corrupt)),
+        (Marker { batch_end: Some(Offset(200)), ..marker(Some(150)) }, Ok(AfterClaim::Resume)),
+        (Marker { batch_end: Some(Offset(201)), ..marker(Some(150)) }, Err(ErrorKind::Corrupt)),
+        (Marker { sync: SyncState::Running, ..marker(Some(150)) }, Ok(AfterClaim::FullSync)),
+        (Marker { projection: PROJECTION + 1, ..marker(Some(150)) }, Ok(AfterClaim::FullSync)),
+        // The transaction's end was committed and the marker never advanced (G18, S60).
+        (marker(None), Ok(AfterClaim::FullSync)),
+    ];
+    for (marker, expected) in table {
+        let shown = format!("{marker:?}");
+        assert_eq!(kind(decide(facts(controller(3001, Some(4)), Some(marker)), &log())), expected, "{shown}");
+    }
+}
+
+#[test]
+fn a_zk_controller_since_our_last_claim_means_governed_elsewhere() {
+    let table = [
+        // Our own crash: /controller_epoch is as we left it, whoever of us holds /controller.
+        (Some(ZkVersion(9)), controller(3001, Some(4)), Ok(AfterClaim::Resume)),
+        (Some(ZkVersion(9)), None, Ok(AfterClaim::Resume)),
+        // A broker was elected.
+        (Some(ZkVersion(8)), controller(1, None), Err(ErrorKind::GovernedElsewhere)),
+        (Some(ZkVersion(8)), None, Err(ErrorKind::GovernedElsewhere)),
+        (None, controller(1, None), Err(ErrorKind::GovernedElsewhere)),
+    ];
+    for (epoch_zk_version, holder, expected) in table {
+        let marker = Marker { epoch_zk_version, ..marker(Some(150)) };
+        assert_eq!(kind(decide(facts(holder, Some(marker)), &log())), expected, "{epoch_zk_version:?} {holder:?}");
+    }
+}
+
+#[test]
+fn a_deleted_marker_is_made_anew_only_while_we_hold_the_controller_znode() {
+    let table = [
+        (controller(3001, Some(4)), Ok(AfterClaim::FullSync)),
+        (controller(3000, Some(5)), Ok(AfterClaim::FullSync)),
+        (controller(4000, Some(4)), Err(ErrorKind::GovernedElsewhere)),
+        (controller(3001, None), Err(ErrorKind::GovernedElsewhere)),
+        (controller(1, None), Err(ErrorKind::GovernedElsewhere)),
+        (None, Err(ErrorKind::GovernedElsewhere)),
+    ];
+    for (holder, expected) in table {
+        assert_eq!(kind(decide(facts(holder, None), &log())), expected, "{holder:?}");
+    }
+}
+
+#[test]
+fn every_refusal_names_the_next_step_or_the_reason() {
+    let refusals = [
+        ClaimRefusal::NoKafkaCluster.to_string(),
+        decide(facts(controller(3001, Some(6)), None), &log()).unwrap_err().to_string(),
+        decide(facts(None, Some(marker(Some(900)))), &log()).unwrap_err().to_string(),
+        decide(facts(None, None), &log()).unwrap_err().to_string(),
+    ];
+    for (text, part) in refusals.iter().zip(["--zookeeper", "deposed", "newest data directory", "operator's word"]) {
+        assert!(text.contains(part), "{text}");
+    }
+}
