@@ -1,0 +1,135 @@
+//! What can happen to the driver: facts, never orders.
+
+use broker_registry::Readiness;
+use metadata_core::error::{Error, ErrorKind};
+use metadata_core::leadership::{AfterClaim, KraftLeadership};
+use metadata_core::record::ZkMigrationState;
+use metadata_core::store::{Claimed, SyncReport};
+
+/// A fact, with what came with it.
+#[derive(Debug)]
+pub enum Event {
+    /// This node leads, in this epoch.
+    LeadershipGained(KraftLeadership),
+    /// Another node leads, or nobody.
+    LeadershipLost,
+    /// The log was read.
+    LogRead(LogFacts),
+    /// The first records of an empty log are committed.
+    Bootstrapped,
+    /// The brokers were judged.
+    BrokersJudged(Readiness),
+    /// ZooKeeper's controllership is ours.
+    Claimed(Claimed),
+    /// Everything was copied, and the log says MIGRATION.
+    Copied,
+    /// ZooKeeper is equal to the image.
+    Synced(SyncReport),
+    /// All ZooKeeper-mode brokers that are served were told everything.
+    BrokersTold,
+    /// An order could not be carried out, or dual writing stopped.
+    Failed(Error),
+    /// The time to try again has come.
+    RetryDue,
+}
+
+/// What decides, right after an election, what a leader may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogFacts {
+    /// Whether no metadata record was ever written.
+    pub empty: bool,
+    /// The migration state in the log.
+    pub state: ZkMigrationState,
+    /// Whether topics, configs and the rest are there.
+    pub has_cluster_metadata: bool,
+}
+
+/// The kinds of events that the table tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// See [`Event::LeadershipGained`].
+    LeadershipGained,
+    /// See [`Event::LeadershipLost`].
+    LeadershipLost,
+    /// The log holds no metadata record.
+    LogIsEmpty,
+    /// The log's state is PRE_MIGRATION and nothing was copied.
+    LogSaysPreMigration,
+    /// The log's state is MIGRATION.
+    LogSaysMigration,
+    /// The log can't be migrated into: it was born in KRaft, is finalized, or has metadata that no copy put there.
+    LogSaysNo,
+    /// See [`Event::Bootstrapped`].
+    Bootstrapped,
+    /// The brokers allow the claim.
+    BrokersReady,
+    /// They don't.
+    BrokersWaiting,
+    /// Claimed; the copy follows.
+    ClaimedToCopy,
+    /// Claimed; a full sync follows.
+    ClaimedToSync,
+    /// Claimed; dual writing goes on where it stopped.
+    ClaimedToResume,
+    /// See [`Event::Copied`].
+    Copied,
+    /// See [`Event::Synced`].
+    Synced,
+    /// See [`Event::BrokersTold`].
+    BrokersTold,
+    /// A failure that passes: try the same again.
+    FailedForNow,
+    /// A failure after which ZooKeeper must be claimed again.
+    FailedClaim,
+    /// Someone newer claimed ZooKeeper. The election that made them leader will reach us; until then, wait.
+    Deposed,
+    /// A failure that only an operator can mend.
+    FailedForGood,
+    /// ZooKeeper was governed by someone else.
+    GovernedElsewhere,
+    /// See [`Event::RetryDue`].
+    RetryDue,
+}
+
+impl Event {
+    /// The kind that the table goes by.
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::LeadershipGained(_) => EventKind::LeadershipGained,
+            Self::LeadershipLost => EventKind::LeadershipLost,
+            Self::LogRead(facts) => facts.kind(),
+            Self::Bootstrapped => EventKind::Bootstrapped,
+            Self::BrokersJudged(Readiness::Ready { .. }) => EventKind::BrokersReady,
+            Self::BrokersJudged(Readiness::Waiting(_)) => EventKind::BrokersWaiting,
+            Self::Claimed(claimed) => match claimed.next {
+                AfterClaim::Copy => EventKind::ClaimedToCopy,
+                AfterClaim::FullSync => EventKind::ClaimedToSync,
+                AfterClaim::Resume => EventKind::ClaimedToResume,
+            },
+            Self::Copied => EventKind::Copied,
+            Self::Synced(_) => EventKind::Synced,
+            Self::BrokersTold => EventKind::BrokersTold,
+            Self::Failed(error) => match error.kind() {
+                ErrorKind::Conflict => EventKind::FailedClaim,
+                ErrorKind::ControllerFenced => EventKind::Deposed,
+                ErrorKind::GovernedElsewhere => EventKind::GovernedElsewhere,
+                ErrorKind::Invalid | ErrorKind::Unsupported | ErrorKind::Corrupt => EventKind::FailedForGood,
+                // Credentials are often mended while we wait, so refusals are tried again and shown meanwhile.
+                _ => EventKind::FailedForNow,
+            },
+            Self::RetryDue => EventKind::RetryDue,
+        }
+    }
+}
+
+impl LogFacts {
+    fn kind(self) -> EventKind {
+        match self.state {
+            _ if self.empty => EventKind::LogIsEmpty,
+            ZkMigrationState::PreMigration if !self.has_cluster_metadata => EventKind::LogSaysPreMigration,
+            ZkMigrationState::Migration => EventKind::LogSaysMigration,
+            _ => EventKind::LogSaysNo,
+        }
+    }
+}

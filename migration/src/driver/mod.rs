@@ -1,0 +1,17 @@
+//! The driver: a pure step function over a table. No IO, no clock, no tasks: time is an event, and what must be done is
+//! returned as a value.
+
+mod effect;
+mod event;
+mod state;
+mod step;
+mod table;
+
+pub use effect::Effect;
+pub use event::{Event, EventKind, LogFacts};
+pub use state::State;
+pub use step::Driver;
+pub use table::{TRANSITIONS, Transition, as_markdown, transition};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! The plan: every transition, as a table. `step` looks here, the docs print it, and a test walks it.
+
+use super::effect::Effect;
+use super::event::EventKind;
+use super::state::State;
+
+/// One row: in this state, on this event, go there and order this.
+#[derive(Debug, Clone, Copy)]
+pub struct Transition {
+    /// Where the driver is; `None` for any state.
+    pub state: Option<State>,
+    /// What happens.
+    pub event: EventKind,
+    /// Where it goes; `None` to stay.
+    pub next: Option<State>,
+    /// What it orders, in order.
+    pub effects: &'static [Effect],
+}
+
+const fn row(state: State, event: EventKind, next: State, effects: &'static [Effect]) -> Transition {
+    Transition { state: Some(state), event, next: Some(next), effects }
+}
+
+const fn any(event: EventKind, next: State, effects: &'static [Effect]) -> Transition {
+    Transition { state: None, event, next: Some(next), effects }
+}
+
+/// What is tried again in a state when the time for it has come.
+const fn again(state: State, effects: &'static [Effect]) -> Transition {
+    Transition { state: Some(state), event: EventKind::RetryDue, next: None, effects }
+}
+
+/// A passing failure leaves the state as it is.
+const fn later(state: State) -> Transition {
+    Transition { state: Some(state), event: EventKind::FailedForNow, next: None, effects: &[Effect::RetryLater] }
+}
+
+use Effect::{
+    Bootstrap, Claim, Copy, DualWrite, JudgeBrokers, ReadLog, Report, RetryLater, Stop, Sync, TellBrokers,
+};
+use EventKind as On;
+use State as S;
+
+/// The whole plan. An event that no row names is ignored: a late answer, say.
+pub const TRANSITIONS: &[Transition] = &[
+    // Leadership, in every state: a newer epoch always begins anew, whatever was under way under the old one.
+    any(On::LeadershipGained, S::WaitForControllerQuorum, &[Stop, ReadLog]),
+    any(On::LeadershipLost, S::Inactive, &[Stop]),
+    // What the log says.
+    row(S::WaitForControllerQuorum, On::LogIsEmpty, S::WaitForControllerQuorum, &[Bootstrap]),
+    row(S::WaitForControllerQuorum, On::Bootstrapped, S::WaitForControllerQuorum, &[ReadLog]),
+    row(S::WaitForControllerQuorum, On::LogSaysPreMigration, S::WaitForBrokers, &[JudgeBrokers]),
+    row(S::WaitForControllerQuorum, On::LogSaysMigration, S::BecomeController, &[Claim]),
+    row(S::WaitForControllerQuorum, On::LogSaysNo, S::Blocked, &[Report]),
+    later(S::WaitForControllerQuorum),
+    again(S::WaitForControllerQuorum, &[ReadLog]),
+    // The brokers.
+    row(S::WaitForBrokers, On::BrokersReady, S::BecomeController, &[Claim]),
+    row(S::WaitForBrokers, On::BrokersWaiting, S::WaitForBrokers, &[Report, RetryLater]),
+    later(S::WaitForBrokers),
+    again(S::WaitForBrokers, &[JudgeBrokers]),
+    // The claim.
+    row(S::BecomeController, On::ClaimedToCopy, S::ZkMigration, &[Copy]),
+    row(S::BecomeController, On::ClaimedToSync, S::SyncKRaftToZk, &[Sync]),
+    row(S::BecomeController, On::ClaimedToResume, S::KRaftControllerToBrokerComm, &[TellBrokers]),
+    row(S::BecomeController, On::FailedClaim, S::BecomeController, &[RetryLater]),
+    row(S::BecomeController, On::Deposed, S::BecomeController, &[Report, RetryLater]),
+    later(S::BecomeController),
+    again(S::BecomeController, &[Claim]),
+    // The copy. Nothing of a failed one is visible; it begins again from the claim, since ZooKeeper may have moved on.
+    row(S::ZkMigration, On::Copied, S::SyncKRaftToZk, &[Sync]),
+    row(S::ZkMigration, On::FailedForNow, S::BecomeController, &[Stop, RetryLater]),
+    row(S::ZkMigration, On::FailedClaim, S::BecomeController, &[Stop, RetryLater]),
+    row(S::ZkMigration, On::Deposed, S::BecomeController, &[Stop, RetryLater]),
+    // The sync.
+    row(S::SyncKRaftToZk, On::Synced, S::KRaftControllerToBrokerComm, &[TellBrokers]),
+    row(S::SyncKRaftToZk, On::FailedForNow, S::BecomeController, &[Stop, RetryLater]),
+    row(S::SyncKRaftToZk, On::FailedClaim, S::BecomeController, &[Stop, RetryLater]),
+    row(S::SyncKRaftToZk, On::Deposed, S::BecomeController, &[Stop, RetryLater]),
+    // The brokers are told before dual writing starts, so that they know every leader that a change may name.
+    row(S::KRaftControllerToBrokerComm, On::BrokersTold, S::DualWrite, &[DualWrite]),
+    later(S::KRaftControllerToBrokerComm),
+    again(S::KRaftControllerToBrokerComm, &[TellBrokers]),
+    // Dual writing stops only for a reason, and goes on through a new claim: no change is lost, the log has them all.
+    row(S::DualWrite, On::FailedForNow, S::BecomeController, &[Stop, RetryLater]),
+    row(S::DualWrite, On::FailedClaim, S::BecomeController, &[Stop, Claim]),
+    row(S::DualWrite, On::Deposed, S::BecomeController, &[Stop, RetryLater]),
+    // What only an operator can mend.
+    any(On::GovernedElsewhere, S::ZkGoverned, &[Stop, Report]),
+    any(On::FailedForGood, S::Blocked, &[Stop, Report]),
+];
+
+/// The row for an event in a state, if there is one. A row for the state itself comes before a row for any state.
+pub fn transition(state: State, event: EventKind) -> Option<&'static Transition> {
+    let fits = |wanted: Option<State>| TRANSITIONS.iter().find(move |t| t.state == wanted && t.event == event);
+    fits(Some(state)).or_else(|| fits(None))
+}
+
+/// The table as ARCHITECTURE.md prints it.
+pub fn as_markdown() -> String {
+    let mut text = String::from("| state | event | next state | orders |\n| --- | --- | --- | --- |\n");
+    for t in TRANSITIONS {
+        let state = t.state.map_or("any", State::name);
+        let next = t.next.map_or("same", State::name);
+        let effects = t.effects.iter().map(|effect| format!("{effect:?}")).collect::<Vec<_>>().join(", ");
+        text.push_str(&format!("| {state} | {:?} | {next} | {effects} |\n", t.event));
+    }
+    text
+}

@@ -1,0 +1,228 @@
+//! Dual writing: every change of the log goes to ZooKeeper, in the log's order, many in flight.
+//!
+//! The log is the truth and is ahead; ZooKeeper follows. How far it is behind is the position lag.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use metadata_core::error::{Error, ErrorKind, Result};
+use metadata_core::id::{Offset, Position, TimestampMs};
+use metadata_core::image::{ImageLoader, MetadataImage};
+use metadata_core::log::{LogBatch, MetadataLog};
+use metadata_core::record::VersionedRecord;
+use metadata_core::store::{MetadataBatch, Receipt, StoreWriter, Txn};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Records that are merged into one batch for ZooKeeper when the log is ahead: larger batches make fuller multis, and
+/// what is behind by this much is a moment's work.
+pub const RECORDS_PER_BATCH: usize = 500;
+
+/// Where dual writing is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DualWriteProgress {
+    /// The last position that ZooKeeper acknowledged (exclusive end).
+    pub acknowledged: Position,
+    /// Log time of that position: the age of what ZooKeeper has.
+    pub acknowledged_log_time: TimestampMs,
+    /// Batches acknowledged since dual writing began.
+    pub batches: u64,
+    /// Records in them.
+    pub records: u64,
+}
+
+/// A request to stand still for a moment. The answer is the image that ZooKeeper then holds exactly; writing goes on once
+/// the guard is dropped.
+pub(crate) struct HoldRequest {
+    pub(crate) answer: oneshot::Sender<Result<MetadataImage>>,
+    pub(crate) released: oneshot::Receiver<()>,
+}
+
+/// Follows the log from the store's position on.
+pub(crate) struct DualWriter {
+    log: Arc<dyn MetadataLog>,
+    writer: Box<dyn StoreWriter>,
+    loader: ImageLoader,
+    /// The image at the end of the last batch submitted, and the records replayed since.
+    before: MetadataImage,
+    records: Vec<VersionedRecord>,
+    /// End of the batch that a predecessor had begun (exclusive): the first batch must end there.
+    batch_end: Option<Offset>,
+    in_flight: VecDeque<InFlight>,
+    progress: Arc<watch::Sender<DualWriteProgress>>,
+}
+
+struct InFlight {
+    receipt: Receipt,
+    records: u64,
+    log_time: TimestampMs,
+}
+
+impl DualWriter {
+    /// Dual writing on from `image`, which is what the store holds, save the first ops of a batch up to `batch_end`.
+    pub(crate) fn new(
+        log: Arc<dyn MetadataLog>,
+        writer: Box<dyn StoreWriter>,
+        image: MetadataImage,
+        batch_end: Option<Offset>,
+        progress: Arc<watch::Sender<DualWriteProgress>>,
+    ) -> Self {
+        progress.send_replace(DualWriteProgress {
+            acknowledged: image.position(),
+            acknowledged_log_time: image.timestamp(),
+            ..DualWriteProgress::default()
+        });
+        log.hold(image.position().end_offset);
+        let loader = ImageLoader::new(image.clone());
+        Self { log, writer, loader, before: image, records: Vec::new(), batch_end, in_flight: VecDeque::new(), progress }
+    }
+
+    /// Writes for ever, standing still when asked to. Ends only with what stopped it.
+    pub(crate) async fn run(mut self, mut holds: mpsc::Receiver<HoldRequest>) -> Error {
+        loop {
+            if let Err(error) = self.turn(&mut holds).await {
+                return error;
+            }
+        }
+    }
+
+    /// One turn: submits what the log has, or waits for an answer, for the log to grow, or for a request.
+    async fn turn(&mut self, holds: &mut mpsc::Receiver<HoldRequest>) -> Result<()> {
+        let at = self.loader.replayed_end();
+        let batches = self.log.read(at, RECORDS_PER_BATCH).await?;
+        if !batches.is_empty() {
+            for batch in self.merge(batches)? {
+                self.writer.ready().await?;
+                self.submit(batch);
+            }
+            return self.take_answers_at_hand().await;
+        }
+        tokio::select! {
+            grown = self.log.committed(at) => grown.map(drop),
+            answer = next_answer(&mut self.in_flight) => self.acknowledge(answer),
+            Some(request) = holds.recv() => self.stand_still(request).await,
+        }
+    }
+
+    /// Settles everything, hands out the image, waits for the release.
+    async fn stand_still(&mut self, request: HoldRequest) -> Result<()> {
+        while !self.in_flight.is_empty() {
+            let answer = next_answer(&mut self.in_flight).await;
+            self.acknowledge(answer)?;
+        }
+        let position = self.writer.barrier().await?;
+        if position != self.before.position() {
+            return Err(Error::not_applied(
+                ErrorKind::Conflict,
+                format!("ZooKeeper is at {position}, expected {}", self.before.position()),
+            ));
+        }
+        if request.answer.send(Ok(self.before.clone())).is_ok() {
+            // An error means that the guard was dropped without a word: released all the same.
+            let _ = request.released.await;
+        }
+        Ok(())
+    }
+
+    /// Log batches as batches for the store: merged, but never across the end of the one that a predecessor had begun,
+    /// and never cut within a transaction. What is not cut yet waits for the next turn.
+    fn merge(&mut self, batches: Vec<LogBatch>) -> Result<Vec<MetadataBatch>> {
+        let mut merged = Vec::new();
+        let count = batches.len();
+        for (index, batch) in batches.into_iter().enumerate() {
+            replay(&mut self.loader, &batch)?;
+            self.records.extend(batch.records.iter().cloned());
+            let cut_here = match self.batch_end {
+                Some(end) => batch.end_offset >= end,
+                None => index + 1 == count || self.records.len() >= RECORDS_PER_BATCH,
+            };
+            if cut_here && !self.loader.in_transaction() {
+                self.batch_end = None;
+                let after = self.loader.image().clone();
+                let before = std::mem::replace(&mut self.before, after.clone());
+                let records = std::mem::take(&mut self.records).into();
+                merged.push(MetadataBatch { txn: Txn::None, records, before, after });
+            }
+        }
+        Ok(merged)
+    }
+
+    fn submit(&mut self, batch: MetadataBatch) {
+        let (records, log_time) = (batch.records.len() as u64, batch.after.timestamp());
+        let receipt = self.writer.submit(batch);
+        self.in_flight.push_back(InFlight { receipt, records, log_time });
+    }
+
+    async fn take_answers_at_hand(&mut self) -> Result<()> {
+        loop {
+            let at_hand = tokio::select! {
+                biased;
+                answer = next_answer(&mut self.in_flight) => Some(answer),
+                () = std::future::ready(()) => None,
+            };
+            match at_hand {
+                Some(answer) => self.acknowledge(answer)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, answer: Answer) -> Result<()> {
+        let position = answer.position?;
+        self.progress.send_modify(|progress| {
+            progress.acknowledged = position;
+            progress.acknowledged_log_time = answer.log_time;
+            progress.batches += 1;
+            progress.records += answer.records;
+        });
+        self.log.hold(position.end_offset);
+        Ok(())
+    }
+}
+
+struct Answer {
+    position: Result<Position>,
+    records: u64,
+    log_time: TimestampMs,
+}
+
+/// The answer to the oldest batch in flight; never, while there is none.
+async fn next_answer(in_flight: &mut VecDeque<InFlight>) -> Answer {
+    match in_flight.front_mut() {
+        Some(oldest) => {
+            let position = (&mut oldest.receipt).await;
+            let answer = Answer { position, records: oldest.records, log_time: oldest.log_time };
+            in_flight.pop_front();
+            answer
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn replay(loader: &mut ImageLoader, batch: &LogBatch) -> Result<()> {
+    loader
+        .replay_batch(batch.base_offset, batch.end_offset, batch.epoch, batch.timestamp, &batch.records)
+        .map_err(|error| {
+            Error::not_applied(
+                ErrorKind::Corrupt,
+                format!("the batch at offset {} of the metadata log contradicts what is before it", batch.base_offset),
+            )
+            .with_source(error)
+        })
+}
+
+/// The image at exactly `position`, rebuilt from the nearest one below; `None` when the log has no such image any more.
+pub(crate) async fn image_at(log: &dyn MetadataLog, position: Position) -> Result<Option<MetadataImage>> {
+    let Some(below) = log.image_at_most(position.end_offset).await? else { return Ok(None) };
+    let mut loader = ImageLoader::new(below);
+    while loader.replayed_end() < position.end_offset {
+        let batches = log.read(loader.replayed_end(), RECORDS_PER_BATCH).await?;
+        // No batch, or one that reaches past the position: it is no boundary of this log.
+        if batches.first().is_none_or(|batch| batch.end_offset > position.end_offset) {
+            return Ok(None);
+        }
+        for batch in batches.iter().take_while(|batch| batch.end_offset <= position.end_offset) {
+            replay(&mut loader, batch)?;
+        }
+    }
+    Ok((!loader.in_transaction() && loader.image().position() == position).then(|| loader.image().clone()))
+}

@@ -1,0 +1,20 @@
+//! What the runner drives. An application wires its log, its ZooKeeper and its view of the brokers in here; nothing in
+//! this crate names an implementation.
+
+use std::sync::Arc;
+
+use metadata_core::brokers::{AssignedReplicas, BrokerIds};
+use metadata_core::log::MetadataLog;
+use metadata_core::store::MetadataStore;
+
+/// The other side of every order.
+pub struct Ports {
+    /// The metadata log: the truth.
+    pub log: Arc<dyn MetadataLog>,
+    /// ZooKeeper: read once, for the copy, and then kept in step.
+    pub zookeeper: Arc<dyn MetadataStore>,
+    /// Who is in `/brokers/ids`.
+    pub broker_ids: Box<dyn BrokerIds>,
+    /// Who has replicas.
+    pub assigned_replicas: Arc<dyn AssignedReplicas>,
+}

@@ -1,0 +1,546 @@
+//! The runner: carries out what the driver orders, and answers with events. One order is under way at a time; `Stop`
+//! drops it, so an answer of an older leadership can't arrive.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_registry::{Presence, Service, readiness};
+use futures::future::BoxFuture;
+use metadata_core::brokers::{BrokerIds, BrokerPresence};
+use metadata_core::error::{Error, ErrorKind, Result};
+use metadata_core::id::NodeId;
+use metadata_core::image::MetadataImage;
+use metadata_core::leadership::{AfterClaim, Expected, KraftLeadership};
+use metadata_core::log::{Append, LeaderAndEpoch, MetadataLog};
+use metadata_core::metadata_version::MetadataVersion;
+use metadata_core::record::{
+    BeginTransactionRecord, EndTransactionRecord, FeatureLevelRecord, VersionedRecord, ZkMigrationState,
+};
+use metadata_core::store::{Claimed, StoreWriter, Txn};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::copy::{CopyProgress, copy};
+use crate::driver::{Driver, Effect, Event, LogFacts, State};
+use crate::dual_write::{DualWriteProgress, DualWriter, HoldRequest, image_at};
+use crate::ports::Ports;
+use crate::status::Status;
+
+/// How long to wait between attempts: doubled each time, from `first` to `longest`.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// Before the second attempt.
+    pub first: Duration,
+    /// Before any later one, at most.
+    pub longest: Duration,
+}
+
+impl Default for RetryPolicy {
+    /// 100 ms to 10 s. (Kafka waits up to 60 s; nobody wants to watch that.)
+    fn default() -> Self {
+        Self { first: Duration::from_millis(100), longest: Duration::from_secs(10) }
+    }
+}
+
+impl RetryPolicy {
+    /// The pause after so many failures in a row (at least 1).
+    fn pause(&self, attempt: u32) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(20);
+        self.first.saturating_mul(1 << doublings).min(self.longest)
+    }
+}
+
+/// What the operator decides.
+#[derive(Debug, Clone)]
+pub struct MigrationOptions {
+    /// Written into an empty log. Must be at least 3.6-IV1, since the copy is a metadata transaction.
+    pub metadata_version: MetadataVersion,
+    /// Who serves brokers in ZooKeeper mode.
+    pub service: Service,
+    /// How patient to be.
+    pub retry: RetryPolicy,
+}
+
+impl Default for MigrationOptions {
+    fn default() -> Self {
+        Self {
+            metadata_version: MetadataVersion::LATEST_PRODUCTION,
+            service: Service::None,
+            retry: RetryPolicy::default(),
+        }
+    }
+}
+
+/// What is passed from order to order: the writer of the present claim, and the image that ZooKeeper then holds.
+#[derive(Default)]
+struct Claim {
+    writer: Option<Box<dyn StoreWriter>>,
+    image: Option<MetadataImage>,
+}
+
+type Work = BoxFuture<'static, (Event, Claim)>;
+type Brokers = BTreeMap<NodeId, BrokerPresence>;
+
+/// A migration that can be run.
+pub struct Migration {
+    ports: SharedPorts,
+    options: MigrationOptions,
+    driver: Driver,
+    claim: Claim,
+    presence: Presence,
+    brokers: watch::Sender<Option<Brokers>>,
+    copy: Arc<watch::Sender<CopyProgress>>,
+    dual_write: Arc<watch::Sender<DualWriteProgress>>,
+    sync: Option<metadata_core::store::SyncReport>,
+    blocked_by: Option<ErrorKind>,
+    holds_to_writer: Option<mpsc::Sender<HoldRequest>>,
+    status: watch::Sender<Status>,
+    inputs: Option<Inputs>,
+}
+
+/// What the loop listens to, beside the log.
+struct Inputs {
+    broker_ids: Box<dyn BrokerIds>,
+    holds: mpsc::Receiver<HoldRequest>,
+    stop: watch::Receiver<bool>,
+}
+
+/// The ports that orders share.
+#[derive(Clone)]
+struct SharedPorts {
+    log: Arc<dyn MetadataLog>,
+    zookeeper: Arc<dyn metadata_core::store::MetadataStore>,
+    assigned_replicas: Arc<dyn metadata_core::brokers::AssignedReplicas>,
+}
+
+/// A look at a running migration, and a few words to it. Clones are of the same migration.
+#[derive(Clone)]
+pub struct MigrationHandle {
+    status: watch::Receiver<Status>,
+    holds: mpsc::Sender<HoldRequest>,
+    stop: Arc<watch::Sender<bool>>,
+}
+
+/// A migration that stands still: ZooKeeper holds exactly [`Held::image`] until this is dropped.
+pub struct Held {
+    /// What ZooKeeper holds.
+    pub image: MetadataImage,
+    _release: oneshot::Sender<()>,
+}
+
+impl MigrationHandle {
+    /// The newest status, to look at or to wait on.
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Settles all that is in flight and makes dual writing stand still until the answer is dropped. The log goes on.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing is dual-written now, or dual writing stopped meanwhile.
+    pub async fn hold(&self) -> Result<Held> {
+        let not_writing = || {
+            let state = self.status.borrow().state;
+            Error::not_applied(
+                ErrorKind::Unavailable,
+                format!("the migration is in state {state} and writes nothing to ZooKeeper now; wait for DUAL_WRITE"),
+            )
+        };
+        let (answer, image) = oneshot::channel();
+        let (release, released) = oneshot::channel();
+        self.holds.send(HoldRequest { answer, released }).await.map_err(|_| not_writing())?;
+        let image = image.await.map_err(|_| not_writing())??;
+        Ok(Held { image, _release: release })
+    }
+
+    /// Ends [`Migration::run`] after the event at hand. What is in flight may or may not happen; the next run finds out.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+}
+
+impl Migration {
+    /// A migration over these ports, and a handle on it.
+    pub fn new(ports: Ports, options: MigrationOptions) -> (Self, MigrationHandle) {
+        let (stop_sender, stop) = watch::channel(false);
+        let (hold_sender, holds) = mpsc::channel(8);
+        let copy = Arc::new(watch::Sender::new(CopyProgress::default()));
+        let dual_write = Arc::new(watch::Sender::new(DualWriteProgress::default()));
+        let first = Status {
+            state: State::Inactive,
+            log_state: ports.log.image().zk_migration_state(),
+            log_end: ports.log.image().position(),
+            leadership: None,
+            claimed: None,
+            reason: None,
+            blocked_by: None,
+            attempt: 0,
+            copy: CopyProgress::default(),
+            sync: None,
+            dual_write: DualWriteProgress::default(),
+            brokers: Brokers::new(),
+            unserved: Vec::new(),
+        };
+        let status = watch::Sender::new(first);
+        let handle =
+            MigrationHandle { status: status.subscribe(), holds: hold_sender, stop: Arc::new(stop_sender) };
+        let migration = Self {
+            ports: SharedPorts {
+                log: ports.log,
+                zookeeper: ports.zookeeper,
+                assigned_replicas: ports.assigned_replicas,
+            },
+            options,
+            driver: Driver::default(),
+            claim: Claim::default(),
+            presence: Presence::new(),
+            brokers: watch::Sender::new(None),
+            copy,
+            dual_write,
+            sync: None,
+            blocked_by: None,
+            holds_to_writer: None,
+            status,
+            inputs: Some(Inputs { broker_ids: ports.broker_ids, holds, stop }),
+        };
+        (migration, handle)
+    }
+
+    /// Runs until it is told to stop.
+    ///
+    /// # Errors
+    /// The log's, when it can't say any more who leads: it was stopped, or is damaged. Every other failure is part of the
+    /// migration's life and shows in its status.
+    pub async fn run(mut self) -> Result<()> {
+        let Some(Inputs { broker_ids, mut holds, mut stop }) = self.inputs.take() else { return Ok(()) };
+        let log = Arc::clone(&self.ports.log);
+        let (mut copy, mut dual_write) = (self.copy.subscribe(), self.dual_write.subscribe());
+        let retry_first = self.options.retry.first;
+        let mut brokers = next_brokers(broker_ids, Duration::ZERO);
+        let mut known: Option<LeaderAndEpoch> = None;
+        let mut work: Option<Work> = None;
+        // A deadline, not a pause: whatever else happens meanwhile, the attempt comes.
+        let mut retry_at: Option<Instant> = None;
+        loop {
+            self.publish();
+            let log_end = log.image().position().end_offset;
+            let event = tokio::select! {
+                biased;
+                () = stopped(&mut stop) => return Ok(()),
+                leader = log.leadership(known) => {
+                    let leader = leader?;
+                    let event = leadership_event(known, leader);
+                    known = Some(leader);
+                    event
+                }
+                (event, claim) = current(&mut work) => {
+                    work = None;
+                    self.claim = claim;
+                    Some(event)
+                }
+                () = due(retry_at) => {
+                    retry_at = None;
+                    Some(Event::RetryDue)
+                }
+                (broker_ids, seen) = &mut brokers => {
+                    brokers = next_brokers(broker_ids, if seen.is_err() { retry_first } else { Duration::ZERO });
+                    let wake = self.brokers_changed(seen) && retry_at.take().is_some();
+                    wake.then_some(Event::RetryDue)
+                }
+                Some(request) = holds.recv() => {
+                    self.pass_on(request);
+                    None
+                }
+                _ = copy.changed() => None,
+                _ = dual_write.changed() => None,
+                _ = log.committed(log_end) => None,
+            };
+            let Some(event) = event else { continue };
+            self.note(&event);
+            let before = self.driver.state;
+            let effects = self.driver.step(event);
+            if before != self.driver.state {
+                tracing::info!(state = %self.driver.state, from = %before, reason = self.driver.reason, "driver state");
+            }
+            for effect in effects {
+                match effect {
+                    Effect::Stop => {
+                        work = None;
+                        retry_at = None;
+                        self.claim = Claim::default();
+                        self.holds_to_writer = None;
+                    }
+                    Effect::RetryLater => retry_at = Some(Instant::now() + self.options.retry.pause(self.driver.attempt)),
+                    Effect::Report => {
+                        tracing::warn!(state = %self.driver.state, reason = self.driver.reason, "waiting");
+                    }
+                    order => {
+                        retry_at = None;
+                        work = self.order(*order);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Keeps what the driver does not need and the status shows.
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Synced(report) => self.sync = Some(report.clone()),
+            Event::Failed(error) => {
+                self.blocked_by = Some(error.kind());
+                tracing::warn!(error = crate::failure::chain(error), "order failed");
+            }
+            Event::RetryDue => {}
+            _ => self.blocked_by = None,
+        }
+    }
+
+    /// Takes the present brokers. Returns whether whoever waits for brokers should look again at once.
+    fn brokers_changed(&mut self, brokers: Result<Brokers>) -> bool {
+        match brokers {
+            Ok(now) => {
+                let changes = self.presence.update(now.clone());
+                for change in &changes {
+                    tracing::info!(?change, "/brokers/ids");
+                }
+                self.brokers.send_replace(Some(now));
+                !changes.is_empty() && self.driver.state == State::WaitForBrokers
+            }
+            Err(error) => {
+                tracing::warn!(error = crate::failure::chain(&error), "/brokers/ids can't be watched now");
+                false
+            }
+        }
+    }
+
+    fn pass_on(&self, request: HoldRequest) {
+        if let Some(writer) = &self.holds_to_writer {
+            // Full or gone: dropping the request tells the asker.
+            let _ = writer.try_send(request);
+        }
+    }
+
+    fn publish(&self) {
+        let image = self.ports.log.image();
+        let holds_role = self.driver.claimed.is_some();
+        self.status.send_modify(|status| {
+            status.state = self.driver.state;
+            status.log_state = image.zk_migration_state();
+            status.log_end = image.position();
+            status.leadership = self.driver.leadership;
+            status.claimed = self.driver.claimed;
+            status.reason.clone_from(&self.driver.reason);
+            status.blocked_by = self.blocked_by;
+            status.attempt = self.driver.attempt;
+            status.copy = self.copy.borrow().clone();
+            status.sync.clone_from(&self.sync);
+            status.dual_write = *self.dual_write.borrow();
+            status.brokers.clone_from(self.presence.brokers());
+            status.unserved =
+                if holds_role { self.presence.brokers().keys().copied().collect() } else { Vec::new() };
+        });
+    }
+
+    /// Starts an order. Its future owns what it needs, so that dropping it drops the claim's writer too.
+    fn order(&mut self, order: Effect) -> Option<Work> {
+        let claim = std::mem::take(&mut self.claim);
+        let (ports, options) = (self.ports.clone(), self.options.clone());
+        let leadership = self.driver.leadership?;
+        let work: Work = match order {
+            Effect::ReadLog => Box::pin(async move { (read_log(&*ports.log).await, claim) }),
+            Effect::Bootstrap => Box::pin(async move {
+                let done = bootstrap(&*ports.log, leadership, options.metadata_version).await;
+                (event(done.map(|()| Event::Bootstrapped)), claim)
+            }),
+            Effect::JudgeBrokers => {
+                let brokers = self.brokers.subscribe();
+                Box::pin(async move { (event(judge(&ports, brokers, options.service).await), claim) })
+            }
+            Effect::Claim => Box::pin(async move {
+                match claim_zookeeper(&ports, leadership).await {
+                    Ok((claimed, claim)) => (Event::Claimed(claimed), claim),
+                    Err(error) => (Event::Failed(error), Claim::default()),
+                }
+            }),
+            Effect::Copy => Box::pin(copy_order(claim, ports, leadership, Arc::clone(&self.copy))),
+            Effect::Sync => Box::pin(sync_order(claim, ports)),
+            // No broker channel is wired in: nobody is served, and the status says so.
+            Effect::TellBrokers => Box::pin(async move { (Event::BrokersTold, claim) }),
+            Effect::DualWrite => {
+                let batch_end = self.driver.claimed.and_then(|claimed| claimed.batch_end);
+                let (holds, requests) = mpsc::channel(8);
+                self.holds_to_writer = Some(holds);
+                let progress = Arc::clone(&self.dual_write);
+                Box::pin(async move {
+                    let (Some(writer), Some(image)) = (claim.writer, claim.image) else {
+                        return (Event::Failed(no_claim()), Claim::default());
+                    };
+                    let batch_end = batch_end.filter(|end| *end > image.position().end_offset);
+                    let writer = DualWriter::new(ports.log, writer, image, batch_end, progress);
+                    (Event::Failed(writer.run(requests).await), Claim::default())
+                })
+            }
+            Effect::Stop | Effect::RetryLater | Effect::Report => return None,
+        };
+        Some(work)
+    }
+}
+
+/// The order under way; never, while there is none.
+async fn current(work: &mut Option<Work>) -> (Event, Claim) {
+    match work {
+        Some(work) => work.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next state of `/brokers/ids`, as a future that lives across turns of the loop: a look takes a few round trips, and
+/// beginning it anew at every turn might never let it end.
+fn next_brokers(
+    mut broker_ids: Box<dyn BrokerIds>,
+    pause: Duration,
+) -> BoxFuture<'static, (Box<dyn BrokerIds>, Result<Brokers>)> {
+    Box::pin(async move {
+        tokio::time::sleep(pause).await;
+        let seen = broker_ids.next().await;
+        (broker_ids, seen)
+    })
+}
+
+/// The time of the next attempt; never, while there is none.
+async fn due(retry_at: Option<Instant>) {
+    match retry_at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        // Every handle is gone: nobody can stop us but the process.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn leadership_event(known: Option<LeaderAndEpoch>, now: LeaderAndEpoch) -> Option<Event> {
+    let gained = now.active && known.is_none_or(|known| !known.active || known.epoch != now.epoch);
+    match now.leader {
+        Some(id) if gained => Some(Event::LeadershipGained(KraftLeadership { id, epoch: now.epoch })),
+        _ if now.active => None,
+        _ => Some(Event::LeadershipLost),
+    }
+}
+
+fn event(result: Result<Event>) -> Event {
+    result.unwrap_or_else(Event::Failed)
+}
+
+fn no_claim() -> Error {
+    Error::not_applied(ErrorKind::Conflict, "ZooKeeper is not claimed any more; claim it again")
+}
+
+async fn copy_order(
+    mut claim: Claim,
+    ports: SharedPorts,
+    leadership: KraftLeadership,
+    progress: Arc<watch::Sender<CopyProgress>>,
+) -> (Event, Claim) {
+    let copied = match claim.writer.as_deref_mut() {
+        Some(writer) => copy(&*ports.log, &*ports.zookeeper, writer, leadership.epoch, &progress).await,
+        None => Err(no_claim()),
+    };
+    (event(copied.map(|_| Event::Copied)), claim)
+}
+
+async fn sync_order(mut claim: Claim, ports: SharedPorts) -> (Event, Claim) {
+    let synced = async {
+        let writer = claim.writer.as_deref_mut().ok_or_else(no_claim)?;
+        ports.log.end().await?;
+        let now = ports.log.image();
+        let report = writer.full_sync(&now).await?;
+        claim.image = Some(now);
+        Ok(Event::Synced(report))
+    };
+    let synced = synced.await;
+    (event(synced), claim)
+}
+
+async fn read_log(log: &dyn MetadataLog) -> Event {
+    // A linearizable look: what an earlier leader committed is in the image then.
+    if let Err(error) = log.end().await {
+        return Event::Failed(error);
+    }
+    let image = log.image();
+    Event::LogRead(LogFacts {
+        empty: image.features().metadata_version().is_none() && image.is_free_of_cluster_metadata(),
+        state: image.zk_migration_state(),
+        has_cluster_metadata: !image.is_free_of_cluster_metadata(),
+    })
+}
+
+/// The first records of a log that is started for a migration, as one append (Kafka: `ActivationRecordsGenerator`).
+async fn bootstrap(log: &dyn MetadataLog, leadership: KraftLeadership, version: MetadataVersion) -> Result<()> {
+    if !version.supports_zk_migration_start() {
+        return Err(Error::not_applied(
+            ErrorKind::Invalid,
+            format!(
+                "metadata.version {version} has no transactions, so a failed copy could not be undone; choose {} or newer",
+                MetadataVersion::V3_6_IV1
+            ),
+        ));
+    }
+    let level = FeatureLevelRecord {
+        name: MetadataVersion::FEATURE_NAME.to_owned(),
+        feature_level: version.level(),
+        ..FeatureLevelRecord::default()
+    };
+    let begin = BeginTransactionRecord { name: Some("Bootstrap records".to_owned()), ..Default::default() };
+    let records = vec![
+        VersionedRecord::new(begin, 0),
+        VersionedRecord::new(level, 0),
+        VersionedRecord::new(ZkMigrationState::PreMigration.to_record(), 0),
+        VersionedRecord::new(EndTransactionRecord::default(), 0),
+    ];
+    let expected = log.end().await?.end_offset;
+    // One append holds the whole transaction, so the log needs to stage nothing.
+    log.append(Append { epoch: leadership.epoch, expected: Some(expected), txn: Txn::None, records }).await.map(drop)
+}
+
+async fn judge(
+    ports: &SharedPorts,
+    mut brokers: watch::Receiver<Option<Brokers>>,
+    service: Service,
+) -> Result<Event> {
+    let present = brokers
+        .wait_for(Option::is_some)
+        .await
+        .map_err(|_| Error::not_applied(ErrorKind::Unavailable, "the watch on /brokers/ids has ended"))?
+        .clone()
+        .unwrap_or_default();
+    let assigned = ports.assigned_replicas.assigned_replicas().await?;
+    Ok(Event::BrokersJudged(readiness(&present, &assigned, service)))
+}
+
+/// Claims, and makes sure that what was claimed can be gone on with: without an image at ZooKeeper's position the
+/// difference to it can't be told, and a full sync must find it.
+async fn claim_zookeeper(ports: &SharedPorts, leadership: KraftLeadership) -> Result<(Claimed, Claim)> {
+    ports.log.end().await?;
+    let image = ports.log.image();
+    let expected = match image.zk_migration_state() {
+        ZkMigrationState::Migration => Expected::Log(ports.log.extent()),
+        _ => Expected::Nothing,
+    };
+    let mut claimed = ports.zookeeper.claim(&leadership, &expected).await?;
+    let mut image = None;
+    if claimed.next == AfterClaim::Resume {
+        image = image_at(&*ports.log, claimed.position).await?;
+        if image.is_none() {
+            claimed.next = AfterClaim::FullSync;
+            claimed.batch_end = None;
+        }
+    }
+    let writer = ports.zookeeper.writer(claimed).await?;
+    Ok((claimed, Claim { writer: Some(writer), image }))
+}
