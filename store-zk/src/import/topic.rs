@@ -1,0 +1,172 @@
+//! A topic: its id, its configs and its partitions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use metadata_core::id::{DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, TopicId, ZkControllerEpoch};
+use metadata_core::image::LeaderRecoveryState;
+use metadata_core::record::{MetadataRecord, PartitionRecord, TopicRecord, VersionedRecord};
+
+use super::config::Resource;
+use super::{Importer, Step};
+use crate::znode::partition::PartitionState;
+use crate::znode::topic::{Assignment, TopicZnode};
+use crate::znode::{Malformed, Znode, path};
+
+/// The znodes of one topic.
+#[derive(Debug, Clone, Copy)]
+pub struct TopicZnodes<'a> {
+    /// The topic's name.
+    pub name: &'a str,
+    /// `/brokers/topics/T`; `None` when it vanished after it was listed.
+    pub topic: Option<&'a Znode>,
+    /// `/config/topics/T`, if it exists.
+    pub config: Option<&'a Znode>,
+    /// `/brokers/topics/T/partitions/P/state` of each partition that has one. Partitions that the topic does not list
+    /// are ignored.
+    pub states: &'a BTreeMap<PartitionId, Znode>,
+}
+
+impl Importer {
+    /// The records of one topic: the topic, its configs by name, its partitions by number. Whoever has it pending for
+    /// deletion calls [`Importer::pending_deletion`] instead.
+    ///
+    /// With a problem anywhere in the topic it gives no records; all its problems are kept.
+    pub fn topic(&mut self, znodes: &TopicZnodes<'_>) -> Vec<VersionedRecord> {
+        let problems = self.findings.problem_count();
+        let topic_path = path::topic(znodes.name);
+        let topic = match self.topic_record(znodes, &topic_path) {
+            Ok((topic_id, topic)) => Some((topic_id, topic)),
+            Err(reason) => {
+                self.findings.problem(&topic_path, reason.to_string());
+                None
+            }
+        };
+        let configs = self.topic_configs(znodes);
+        let partitions = match &topic {
+            Some((topic_id, topic)) => self.partitions(znodes, *topic_id, topic),
+            None => Vec::new(),
+        };
+        let record = topic.map(|(topic_id, _)| {
+            MetadataRecord::from(TopicRecord { name: znodes.name.to_owned(), topic_id, ..Default::default() })
+        });
+        let all = record.into_iter().chain(configs).chain(partitions).collect();
+        let step = if self.findings.problem_count() == problems { Ok(all) } else { Ok(Vec::new()) };
+        self.conclude(&topic_path, step)
+    }
+
+    fn topic_record(&mut self, znodes: &TopicZnodes<'_>, topic_path: &str) -> Result<(TopicId, TopicZnode), Malformed> {
+        let znode = znodes.topic.ok_or_else(|| Malformed::new("the topic vanished while it was read"))?;
+        let topic = TopicZnode::decode(znode.data.as_deref().unwrap_or_default())?;
+        let topic_id = topic.topic_id.ok_or_else(|| {
+            Malformed::new(
+                "the topic has no id: let a broker with inter.broker.protocol.version 2.8 or later become the \
+                 controller, which gives it one",
+            )
+        })?;
+        if topic_id.0.is_zero() {
+            return Err(Malformed::new("the topic's id is zero, which Kafka reserves"));
+        }
+        if let Some(other) = self.topic_ids.insert(topic_id, Arc::from(znodes.name)).filter(|name| **name != *znodes.name) {
+            return Err(Malformed::new(format!("topic {other:?} has the same id {topic_id}")));
+        }
+        let replicas = topic.partitions.values().flat_map(|assignment| assignment.replicas.iter().copied());
+        self.manifest.replicas.extend(replicas.filter(|id| id.0 >= 0));
+        for (partition, assignment) in &topic.partitions {
+            if let Err(reason) = check(assignment) {
+                self.findings.problem(topic_path, format!("partition {partition}: {reason}"));
+            }
+        }
+        Ok((topic_id, topic))
+    }
+
+    fn topic_configs(&mut self, znodes: &TopicZnodes<'_>) -> Vec<MetadataRecord> {
+        let Some(znode) = znodes.config else { return Vec::new() };
+        let config_path = path::topic_config(znodes.name);
+        let step = self.configs(Resource::Topic(znodes.name), &config_path, znode);
+        self.or_problem(&config_path, step)
+    }
+
+    fn partitions(&mut self, znodes: &TopicZnodes<'_>, topic_id: TopicId, topic: &TopicZnode) -> Vec<MetadataRecord> {
+        let mut records = Vec::with_capacity(topic.partitions.len());
+        for (partition, assignment) in &topic.partitions {
+            let state_path = path::partition_state(znodes.name, *partition);
+            let state = match znodes.states.get(partition) {
+                Some(znode) => PartitionState::decode(znode.data.as_deref().unwrap_or_default())
+                    .map(|state| (state, PartitionEpoch(znode.version.0))),
+                None => {
+                    self.findings.warn(
+                        &state_path,
+                        "the partition has no state; it is copied with its first replica as leader and leader epoch 0",
+                    );
+                    Ok((first_state(assignment), PartitionEpoch(0)))
+                }
+            };
+            match state {
+                Ok((state, epoch)) => records.push(partition_record(topic_id, *partition, assignment, &state, epoch)),
+                Err(reason) => self.findings.problem(state_path, reason.to_string()),
+            }
+        }
+        records
+    }
+
+    /// The records of a part of an entity; a reason becomes a problem.
+    fn or_problem(&mut self, znode_path: &str, step: Step) -> Vec<MetadataRecord> {
+        step.unwrap_or_else(|reason| {
+            self.findings.problem(znode_path, reason.to_string());
+            Vec::new()
+        })
+    }
+}
+
+/// What Kafka takes for granted about an assignment, and a hand-written one may lack.
+fn check(assignment: &Assignment) -> Result<(), String> {
+    let lists =
+        [("replicas", &assignment.replicas), ("adding", &assignment.adding), ("removing", &assignment.removing)];
+    for (name, list) in lists {
+        if let Some(id) = list.iter().find(|id| id.0 < 0) {
+            return Err(format!("{id} among its {name} replicas is not a broker id"));
+        }
+        let mut sorted = list.clone();
+        sorted.sort();
+        if let Some([id, _]) = sorted.array_windows::<2>().find(|[one, next]| one == next) {
+            return Err(format!("broker {id} is twice among its {name} replicas"));
+        }
+    }
+    if assignment.replicas.is_empty() { Err("it has no replicas".to_owned()) } else { Ok(()) }
+}
+
+/// What Kafka takes for the state of a partition that has none.
+fn first_state(assignment: &Assignment) -> PartitionState {
+    PartitionState {
+        leader: assignment.replicas.first().copied(),
+        leader_epoch: LeaderEpoch(0),
+        controller_epoch: ZkControllerEpoch(0),
+        isr: assignment.replicas.clone(),
+        leader_recovery_state: LeaderRecoveryState::Recovered,
+    }
+}
+
+fn partition_record(
+    topic_id: TopicId,
+    partition_id: PartitionId,
+    assignment: &Assignment,
+    state: &PartitionState,
+    partition_epoch: PartitionEpoch,
+) -> MetadataRecord {
+    PartitionRecord {
+        partition_id,
+        topic_id,
+        replicas: assignment.replicas.clone(),
+        isr: state.isr.clone(),
+        removing_replicas: assignment.removing.clone(),
+        adding_replicas: assignment.adding.clone(),
+        leader: state.leader.unwrap_or(NodeId::NONE),
+        leader_recovery_state: state.leader_recovery_state.code(),
+        leader_epoch: state.leader_epoch,
+        partition_epoch,
+        directories: Vec::<DirectoryId>::new(),
+        ..Default::default()
+    }
+    .into()
+}

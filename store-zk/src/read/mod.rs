@@ -1,0 +1,139 @@
+//! Reading Kafka's znodes in bulk: many reads in one request, a few requests in flight, memory bounded by what is in
+//! flight.
+
+mod load;
+mod subtree;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::future::BoxFuture;
+use metadata_core::error::Result;
+
+pub(crate) use load::{assigned_replicas, load};
+
+use crate::client::{ReadOutcome, ZkCode, ZkError, ZkRead, ZkSession};
+use crate::error::zk_error;
+use crate::znode::Znode;
+
+/// Reads in one request. Beyond some hundreds the rate grows no more.
+pub(crate) const READS_PER_REQUEST: usize = 500;
+
+/// What reading cost, since the store was made.
+#[derive(Debug, Default)]
+pub struct ReadCounters {
+    requests: AtomicU64,
+    znodes: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// [`ReadCounters`] at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReadTotals {
+    /// Requests sent: ZooKeeper round trips.
+    pub requests: u64,
+    /// Znodes asked for.
+    pub znodes: u64,
+    /// Bytes of data received.
+    pub bytes: u64,
+}
+
+impl ReadCounters {
+    /// The totals so far.
+    pub fn totals(&self) -> ReadTotals {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ReadTotals { requests: load(&self.requests), znodes: load(&self.znodes), bytes: load(&self.bytes) }
+    }
+}
+
+/// Bulk reads over one session.
+#[derive(Clone)]
+pub(crate) struct BulkReader {
+    session: Arc<dyn ZkSession>,
+    counters: Arc<ReadCounters>,
+}
+
+impl BulkReader {
+    pub(crate) fn new(session: Arc<dyn ZkSession>, counters: Arc<ReadCounters>) -> Self {
+        Self { session, counters }
+    }
+
+    /// The names of a node's children, sorted; none if there is no such node.
+    pub(crate) async fn children(&self, path: &str) -> Result<Vec<String>> {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        self.counters.znodes.fetch_add(1, Ordering::Relaxed);
+        match self.session.get_children(path).await {
+            Ok(children) => Ok(children.names),
+            Err(ZkError::Definite { code: ZkCode::NoNode, .. }) => Ok(Vec::new()),
+            Err(error) => Err(zk_error(&format!("list of the children of {path}"), error)),
+        }
+    }
+
+    /// The names of the children of many nodes, in their order; `None` for a node that is not there.
+    pub(crate) fn children_of(&self, paths: Vec<String>) -> BoxFuture<'static, Result<Vec<Option<Vec<String>>>>> {
+        self.read(paths, ZkRead::Children, |_, outcome| match outcome {
+            ReadOutcome::Children(names) => Some(names),
+            ReadOutcome::Data(_) | ReadOutcome::Failed(_) => None,
+        })
+    }
+
+    /// Data and versions of many nodes, in their order; `None` for a node that is not there. The requests are issued
+    /// before this returns, so the caller can have the next ones under way while it waits.
+    pub(crate) fn nodes(&self, paths: Vec<String>) -> BoxFuture<'static, Result<Vec<Option<Znode>>>> {
+        self.read(paths, ZkRead::Data, |counters, outcome| data(counters, outcome).map(|(znode, _)| znode))
+    }
+
+    /// The same, and whether each node has children.
+    pub(crate) fn nodes_with_children(
+        &self,
+        paths: Vec<String>,
+    ) -> BoxFuture<'static, Result<Vec<Option<(Znode, bool)>>>> {
+        self.read(paths, ZkRead::Data, data)
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        paths: Vec<String>,
+        request: fn(String) -> ZkRead,
+        take: fn(&ReadCounters, ReadOutcome) -> Option<T>,
+    ) -> BoxFuture<'static, Result<Vec<Option<T>>>> {
+        self.counters.znodes.fetch_add(paths.len() as u64, Ordering::Relaxed);
+        let requests: Vec<_> = paths
+            .chunks(READS_PER_REQUEST)
+            .map(|chunk| {
+                self.counters.requests.fetch_add(1, Ordering::Relaxed);
+                self.session.multi_read(chunk.iter().cloned().map(request).collect())
+            })
+            .collect();
+        let counters = Arc::clone(&self.counters);
+        Box::pin(async move {
+            let mut found = Vec::with_capacity(paths.len());
+            let mut at = paths.iter();
+            for request in requests {
+                for outcome in request.await.map_err(|error| zk_error("read of many znodes", error))? {
+                    let path = at.next();
+                    match outcome {
+                        // Another refusal than "not there" must not look like absence.
+                        ReadOutcome::Failed(code) if code != ZkCode::NoNode => {
+                            let path = path.cloned().unwrap_or_default();
+                            return Err(zk_error("read of a znode", ZkError::definite(code, path)));
+                        }
+                        outcome => found.push(take(&counters, outcome)),
+                    }
+                }
+            }
+            Ok(found)
+        })
+    }
+}
+
+fn data(counters: &ReadCounters, outcome: ReadOutcome) -> Option<(Znode, bool)> {
+    match outcome {
+        ReadOutcome::Data(node) => {
+            counters.bytes.fetch_add(node.data.len() as u64, Ordering::Relaxed);
+            let znode = Znode { data: Some(node.data).filter(|data| !data.is_empty()), version: node.stat.version };
+            Some((znode, node.stat.num_children > 0))
+        }
+        ReadOutcome::Children(_) | ReadOutcome::Failed(_) => None,
+    }
+}

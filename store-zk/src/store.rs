@@ -1,0 +1,226 @@
+//! ZooKeeper as a [`MetadataStore`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use fencing::QuorumIdentity;
+use metadata_core::brokers::AssignedReplicas;
+use metadata_core::error::{Error, ErrorKind, Result};
+use metadata_core::id::{NodeId, Position, TimestampMs};
+use metadata_core::image::MetadataImage;
+use metadata_core::leadership::{AfterClaim, Expected, Fence, KraftLeadership, Leadership};
+use metadata_core::metadata_version::MetadataVersion;
+use metadata_core::projection::{Comparison, Projection};
+use metadata_core::store::{Capability, Claimed, MetadataStore, RecordSink, StoreWriter};
+use tokio::sync::Mutex;
+
+use crate::broker_ids::ZkBrokerIds;
+use crate::chain::claim::{Claimant, HeldClaim, claim, position};
+use crate::chain::{ActorOptions, ChainWriter, start};
+use crate::client::{REQUEST_SIZE_MAX_DEFAULT, SessionState, ZkConnector, ZkSession};
+use crate::error::connect_error;
+use crate::import::{ImportContext, Imported};
+use crate::read::{BulkReader, ReadCounters, ReadTotals, assigned_replicas, load};
+use crate::verify;
+use crate::znode::password::PasswordSecret;
+
+/// Batches that may wait for their answer.
+const BATCHES_IN_FLIGHT_MAX: usize = 64;
+
+/// What a store must be told about its cluster.
+#[derive(Debug, Clone)]
+pub struct ZkStoreOptions {
+    /// Our quorum, as the marker names it.
+    pub quorum: QuorumIdentity,
+    /// The voters of our quorum.
+    pub voters: BTreeSet<NodeId>,
+    /// The log's metadata version: what it can hold of ZooKeeper's content.
+    pub metadata_version: MetadataVersion,
+    /// `password.encoder.secret` of the brokers.
+    pub secret: Option<PasswordSecret>,
+    /// `zookeeper.set.acl`: whether new znodes get access lists.
+    pub secure: bool,
+    /// The largest request that the servers take, in bytes: their `jute.maxbuffer` less a margin.
+    pub request_size_max: usize,
+    /// A full sync that would delete more than this share of ZooKeeper's topics (0 to 1) is refused. A share of 1 allows
+    /// everything.
+    pub deletions_share_max: f64,
+}
+
+impl ZkStoreOptions {
+    /// Options with the defaults of Kafka and ZooKeeper: no secret, no access lists, 1 MiB requests; at most a fifth of
+    /// the topics may be deleted by a sync.
+    pub fn new(quorum: QuorumIdentity, voters: BTreeSet<NodeId>) -> Self {
+        Self {
+            quorum,
+            voters,
+            metadata_version: MetadataVersion::LATEST_PRODUCTION,
+            secret: None,
+            secure: false,
+            request_size_max: REQUEST_SIZE_MAX_DEFAULT,
+            deletions_share_max: 0.2,
+        }
+    }
+}
+
+/// The claim that was made last, until a writer takes it over.
+struct Waiting {
+    session: Arc<dyn ZkSession>,
+    claimant: Claimant,
+    expected: Expected,
+    held: HeldClaim,
+}
+
+/// The metadata of a Kafka cluster in ZooKeeper.
+pub struct ZkStore {
+    connector: Arc<dyn ZkConnector>,
+    options: ZkStoreOptions,
+    counters: Arc<ReadCounters>,
+    /// A session for reading and claiming. A writer gets the session of its claim, and a new one is made here.
+    session: Mutex<Option<Arc<dyn ZkSession>>>,
+    waiting: Mutex<Option<Waiting>>,
+    imported: std::sync::Mutex<Option<Imported>>,
+}
+
+impl ZkStore {
+    /// A store over whatever the connector reaches. Nothing is opened yet.
+    pub fn new(connector: Arc<dyn ZkConnector>, options: ZkStoreOptions) -> Self {
+        Self {
+            connector,
+            options,
+            counters: Arc::default(),
+            session: Mutex::new(None),
+            waiting: Mutex::new(None),
+            imported: std::sync::Mutex::new(None),
+        }
+    }
+
+    /// A watch on `/brokers/ids`, over a session of its own.
+    pub fn broker_ids(&self) -> ZkBrokerIds {
+        ZkBrokerIds::new(Arc::clone(&self.connector))
+    }
+
+    /// What reading has cost so far.
+    pub fn read_totals(&self) -> ReadTotals {
+        self.counters.totals()
+    }
+
+    /// What the last finished load found: counts and warnings.
+    pub fn last_import(&self) -> Option<Imported> {
+        self.imported.lock().ok().and_then(|imported| imported.clone())
+    }
+
+    async fn session(&self) -> Result<Arc<dyn ZkSession>> {
+        let mut session = self.session.lock().await;
+        if let Some(open) = session.as_ref().filter(|open| *open.state().borrow() == SessionState::Connected) {
+            return Ok(Arc::clone(open));
+        }
+        let new = self.connector.connect().await.map_err(connect_error)?;
+        *session = Some(Arc::clone(&new));
+        Ok(new)
+    }
+
+    async fn reader(&self) -> Result<BulkReader> {
+        Ok(BulkReader::new(self.session().await?, Arc::clone(&self.counters)))
+    }
+}
+
+/// The one place that reads the clock: `/controller` carries a time that nobody decides by.
+fn now() -> TimestampMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    TimestampMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[async_trait]
+impl MetadataStore for ZkStore {
+    fn capability(&self) -> Capability {
+        Capability::new("zookeeper")
+            .with_transactions(false)
+            .with_lossless(false)
+            .with_batches_in_flight_max(BATCHES_IN_FLIGHT_MAX)
+    }
+
+    async fn load(&self, sink: &mut (dyn RecordSink + Send)) -> Result<Position> {
+        let session = self.session().await?;
+        // Behind whatever this session or an earlier one wrote: a stale follower must not answer.
+        let position = position(&session).await?;
+        let reader = BulkReader::new(session, Arc::clone(&self.counters));
+        let context = ImportContext {
+            secret: self.options.secret.clone(),
+            metadata_version: self.options.metadata_version,
+        };
+        let imported = load(&reader, context, sink).await?;
+        if let Ok(mut last) = self.imported.lock() {
+            *last = Some(imported);
+        }
+        Ok(position)
+    }
+
+    async fn position(&self) -> Result<Position> {
+        position(&self.session().await?).await
+    }
+
+    async fn claim(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Claimed> {
+        let session = self.session().await?;
+        let claimant = Claimant {
+            leadership: *leadership,
+            quorum: self.options.quorum.clone(),
+            voters: self.options.voters.clone(),
+            secure: self.options.secure,
+        };
+        let held = claim(&session, &claimant, expected, now()).await?;
+        let claimed = Claimed {
+            leadership: Leadership { kraft: *leadership, fence: Fence::ZooKeeper(held.zk) },
+            position: held.marker.position,
+            batch_end: held.chain().and_then(|chain| chain.batch_end),
+            next: held.next,
+        };
+        *self.waiting.lock().await = Some(Waiting { session, claimant, expected: expected.clone(), held });
+        Ok(claimed)
+    }
+
+    async fn writer(&self, claimed: Claimed) -> Result<Box<dyn StoreWriter>> {
+        let stale = || {
+            Error::not_applied(
+                ErrorKind::Invalid,
+                "this claim is not the last one made on this store; claim again, then ask for the writer",
+            )
+        };
+        let waiting = self.waiting.lock().await.take().ok_or_else(stale)?;
+        if claimed.leadership.fence != Fence::ZooKeeper(waiting.held.zk) {
+            return Err(stale());
+        }
+        let mut held = waiting.held;
+        if claimed.next == AfterClaim::FullSync {
+            // The caller knows better than the marker: it can't tell what changed since.
+            held.next = AfterClaim::FullSync;
+        }
+        let options = ActorOptions {
+            secret: self.options.secret.clone(),
+            secure: self.options.secure,
+            request_size_max: self.options.request_size_max,
+            deletions_share_max: self.options.deletions_share_max,
+            counters: Arc::clone(&self.counters),
+        };
+        let commands =
+            start(Arc::clone(&self.connector), waiting.session, waiting.claimant, waiting.expected, held, options);
+        Ok(Box::new(ChainWriter::new(commands, BATCHES_IN_FLIGHT_MAX)))
+    }
+}
+
+#[async_trait]
+impl AssignedReplicas for ZkStore {
+    async fn assigned_replicas(&self) -> Result<BTreeMap<NodeId, u64>> {
+        assigned_replicas(&self.reader().await?).await
+    }
+}
+
+#[async_trait]
+impl Projection for ZkStore {
+    async fn compare(&self, image: &MetadataImage, differences_max: usize) -> Result<Comparison> {
+        let session = self.session().await?;
+        verify::compare(&session, &self.counters, &self.options, image, differences_max).await
+    }
+}

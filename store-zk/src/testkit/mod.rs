@@ -1,0 +1,15 @@
+//! ZooKeepers to test against: one in memory, real ones, and a proxy that breaks their connections.
+//!
+//! - [`fake`]: no sockets, no clock, every fault at a chosen request. For everything that can be tested in memory.
+//! - [`server`]: real servers, alone or as an ensemble, killed, paused and restarted at will.
+//! - [`proxy`]: stands in front of a real server and cuts, delays, or loses the reply to a write that was applied.
+
+pub mod fake;
+mod install;
+mod process;
+pub mod proxy;
+pub mod server;
+mod shared;
+
+pub use self::install::{ZooKeeperProgram, find_zookeeper};
+pub use self::shared::{shared_server, unique_path};

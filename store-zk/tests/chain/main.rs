@@ -1,0 +1,8 @@
+//! The write chain and the store over it: the contract suite, then each rule of the protocol, on the in-memory ZooKeeper
+//! and on real servers.
+
+mod brokers;
+mod contract;
+mod fake_faults;
+mod real_faults;
+mod story;
