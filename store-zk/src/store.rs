@@ -47,6 +47,8 @@ pub struct ZkStoreOptions {
     /// A full sync that would delete more than this share of ZooKeeper's topics (0 to 1) is refused. A share of 1 allows
     /// everything.
     pub deletions_share_max: f64,
+    /// What time it is. Nothing is decided by it but the age of change notifications.
+    pub now: fn() -> TimestampMs,
 }
 
 impl ZkStoreOptions {
@@ -61,6 +63,7 @@ impl ZkStoreOptions {
             secure: false,
             request_size_max: REQUEST_SIZE_MAX_DEFAULT,
             deletions_share_max: 0.2,
+            now: system_time,
         }
     }
 }
@@ -127,8 +130,8 @@ impl ZkStore {
     }
 }
 
-/// The one place that reads the clock: `/controller` carries a time that nobody decides by.
-fn now() -> TimestampMs {
+/// The one place that reads the clock.
+fn system_time() -> TimestampMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     TimestampMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
@@ -170,7 +173,7 @@ impl MetadataStore for ZkStore {
             voters: self.options.voters.clone(),
             secure: self.options.secure,
         };
-        let held = claim(&session, &claimant, expected, now()).await?;
+        let held = claim(&session, &claimant, expected, (self.options.now)()).await?;
         let claimed = Claimed {
             leadership: Leadership { kraft: *leadership, fence: Fence::ZooKeeper(held.zk) },
             position: held.marker.position,
@@ -203,6 +206,7 @@ impl MetadataStore for ZkStore {
             request_size_max: self.options.request_size_max,
             deletions_share_max: self.options.deletions_share_max,
             counters: Arc::clone(&self.counters),
+            now: self.options.now,
         };
         let commands =
             start(Arc::clone(&self.connector), waiting.session, waiting.claimant, waiting.expected, held, options);

@@ -4,8 +4,10 @@
 //   java -cp CP KafkaZnodes.java passwords         prints secret TAB password TAB encoded
 //   java -cp CP KafkaZnodes.java doubles           prints the bits of a double (hex) TAB its text
 //   java -cp CP KafkaZnodes.java check FILE        reads path TAB data, decodes each line with Kafka, encodes it again and
-//                                                  compares the two as JSON; prints every line that differs
+//                                                  compares the two as JSON; prints every line that differs. Passwords
+//                                                  must be encrypted with the secret encoder-secret
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -195,13 +197,32 @@ public final class KafkaZnodes {
                 continue;
             }
             checked++;
-            if (!json.readTree(data).equals(json.readTree(again))) {
+            if (!comparable(json.readTree(data)).equals(comparable(json.readTree(again)))) {
                 different++;
                 System.out.println(path + "\n  ours:  " + parts[1] + "\n  Kafka: " + new String(again, StandardCharsets.UTF_8));
             }
         }
         System.out.println(checked + " checked, " + different + " different, " + skipped + " skipped");
         if (different > 0 || checked == 0) System.exit(1);
+    }
+
+    /** Access control entries are a set. */
+    private static Object comparable(JsonNode node) {
+        if (!node.has("acls")) return node;
+        java.util.Set<JsonNode> entries = new java.util.HashSet<>();
+        node.get("acls").forEach(entries::add);
+        return entries;
+    }
+
+    /** Every password that we encrypted must be one that Kafka can decrypt; it checks the length. */
+    private static void decryptPasswords(Properties properties) throws Exception {
+        EncryptingPasswordEncoder encoder = PasswordEncoder.encrypting(new Password("encoder-secret"), null,
+            "AES/CBC/PKCS5Padding", 128, 4096);
+        for (Object value : properties.values()) {
+            if (value.toString().contains("encryptedPassword:")) {
+                System.out.println("decrypted: " + encoder.decode(value.toString()).value());
+            }
+        }
     }
 
     private static byte[] recode(String path, byte[] data) throws Exception {
@@ -215,7 +236,9 @@ public final class KafkaZnodes {
         } else if (path.startsWith("/config/changes/")) {
             return null;
         } else if (path.startsWith("/config/")) {
-            return ConfigEntityZNode.encode(ConfigEntityZNode.decode(data));
+            Properties properties = ConfigEntityZNode.decode(data);
+            decryptPasswords(properties);
+            return ConfigEntityZNode.encode(properties);
         } else if (path.startsWith("/kafka-acl/") || path.startsWith("/kafka-acl-extended/")) {
             return ResourceZNode.encode(ResourceZNode.decode(data, new Stat()).acls());
         } else if (path.startsWith("/delegation_token/tokens/")) {

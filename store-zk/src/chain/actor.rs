@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use metadata_core::error::{Error, ErrorKind, Outcome, Result};
-use metadata_core::id::{Position, ZkVersion};
+use metadata_core::id::{Position, TimestampMs, ZkVersion};
 use metadata_core::image::MetadataImage;
 use metadata_core::leadership::{AfterClaim, Expected, LogExtent, ZkClaim};
 use metadata_core::store::{MetadataBatch, SyncReport, Unrepresentable};
@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::batch::{Cut, MULTI_SIZE_MAX, Planned, Queued, zk_op};
 use super::brokers_present::BrokersPresent;
 use super::claim::{Claimant, HeldClaim};
+use super::notifications::SWEEP_EVERY;
 use super::window::{Confirmed, Failure, Window};
 use super::writer::Command;
 use crate::client::{ZkConnector, ZkSession};
@@ -29,6 +30,8 @@ pub(crate) struct ActorOptions {
     pub(crate) request_size_max: usize,
     pub(crate) deletions_share_max: f64,
     pub(crate) counters: Arc<ReadCounters>,
+    /// What time it is.
+    pub(crate) now: fn() -> TimestampMs,
 }
 
 /// What a multi in flight does.
@@ -123,11 +126,14 @@ pub(crate) fn start(
 impl Actor {
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         self.rewind();
+        let mut sweep = tokio::time::interval_at(tokio::time::Instant::now() + SWEEP_EVERY, SWEEP_EVERY);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             self.issue();
             tokio::select! {
                 biased;
                 answer = self.window.next() => self.answered(answer).await,
+                _ = sweep.tick() => self.sweep_notifications().await,
                 command = commands.recv() => match command {
                     Some(command) => self.command(command).await,
                     None => break,

@@ -4,7 +4,8 @@
 //! - [`claim`]: taking the controllership; decided by the table in `fencing`.
 //! - [`window`]: multis in flight, chained by the marker's version.
 //! - [`batch`]: a batch's plan, cut into multis.
-//! - [`actor`]: the one task that issues; [`settle`]: what it does after a failure; [`sync`]: the full sync.
+//! - [`actor`]: the one task that issues; [`settle`]: what it does after a failure; [`sync`]: the full sync;
+//!   [`notifications`]: the removal of old ones.
 //! - [`writer`]: the handle on it, as the port [`StoreWriter`](metadata_core::store::StoreWriter).
 //!
 //! The rules, and the experiments behind each of them, are in ARCHITECTURE.md, "The write chain".
@@ -13,6 +14,7 @@ mod actor;
 mod batch;
 mod brokers_present;
 pub(crate) mod claim;
+mod notifications;
 mod settle;
 mod sync;
 mod window;

@@ -11,10 +11,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use metadata_core::error::{Error, ErrorKind, Outcome, Result};
-use metadata_core::id::TimestampMs;
 use metadata_core::leadership::AfterClaim;
 
 use super::actor::{Actor, Tag};
@@ -213,9 +212,7 @@ impl Actor {
 
     async fn try_reclaim(&mut self) -> Result<()> {
         let session = self.connector.connect().await.map_err(connect_error)?;
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = TimestampMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
-        let held = claim(&session, &self.claimant, &self.expected, now).await?;
+        let held = claim(&session, &self.claimant, &self.expected, (self.options.now)()).await?;
         let (next, position) = (held.next, held.marker.position);
         self.adopt(session, held);
         if next != AfterClaim::Resume && self.next == AfterClaim::Resume {

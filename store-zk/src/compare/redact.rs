@@ -44,7 +44,9 @@ fn show(place: &Place<'_>, data: Option<&[u8]>, other_side: Option<&[u8]>) -> St
     let secret: fn(&str, &str) -> bool = match place {
         Place::TopicConfig(_) | Place::BrokerConfig(_) => |key, _| is_password_key(key),
         // Whatever is no number among quotas may be a credential.
-        Place::User(_) | Place::UserClient(..) | Place::Client(_) | Place::Ip(_) => |_, text| quota::parse(text).is_none(),
+        Place::User(_) | Place::UserClient(..) | Place::Client(_) | Place::Ip(_) => {
+            |_, text| quota::parse(text).is_none()
+        }
         _ => return shortened(&String::from_utf8_lossy(data)),
     };
     match ConfigZnode::decode(Some(data)) {

@@ -67,7 +67,9 @@ impl Importer {
         if topic_id.0.is_zero() {
             return Err(Malformed::new("the topic's id is zero, which Kafka reserves"));
         }
-        if let Some(other) = self.topic_ids.insert(topic_id, Arc::from(znodes.name)).filter(|name| **name != *znodes.name) {
+        if let Some(other) =
+            self.topic_ids.insert(topic_id, Arc::from(znodes.name)).filter(|name| **name != *znodes.name)
+        {
             return Err(Malformed::new(format!("topic {other:?} has the same id {topic_id}")));
         }
         let replicas = topic.partitions.values().flat_map(|assignment| assignment.replicas.iter().copied());

@@ -81,9 +81,7 @@ impl<'a> Projector<'a> {
                 }
                 None => Vec::new(),
             },
-            Entity::BrokerConfig(znode) => {
-                configs::broker_node(self.image, znode, self.context).into_iter().collect()
-            }
+            Entity::BrokerConfig(znode) => configs::broker_node(self.image, znode, self.context).into_iter().collect(),
             Entity::User(znode) => self.quotas.user_nodes(znode),
             Entity::Client(znode) => self.quotas.client_node(znode).into_iter().collect(),
             Entity::Ip(znode) => self.quotas.ip_node(znode).into_iter().collect(),
@@ -103,11 +101,8 @@ impl<'a> Projector<'a> {
     pub fn znodes(&self) -> impl Iterator<Item = ExpectedZnode> + '_ {
         path::containers().flat_map(move |container| {
             let below = self.below(&container);
-            let node = if container == path::PRODUCER_IDS {
-                self.producer_ids()
-            } else {
-                ExpectedZnode::container(container)
-            };
+            let node =
+                if container == path::PRODUCER_IDS { self.producer_ids() } else { ExpectedZnode::container(container) };
             std::iter::once(node).chain(below)
         })
     }
@@ -147,8 +142,8 @@ impl<'a> Projector<'a> {
     /// Everything in the image that has no place in ZooKeeper.
     pub fn unrepresentable(&self) -> Vec<Unrepresentable> {
         let topics = self.image.topics().iter_by_name().filter_map(|(name, _)| topics::lost_topic(name));
-        let configs = self.image.configs().iter().flat_map(|(resource, entries)| {
-            match configs::place_of(resource, self.image) {
+        let configs =
+            self.image.configs().iter().flat_map(|(resource, entries)| match configs::place_of(resource, self.image) {
                 Ok(place) => {
                     let entity = match place {
                         configs::ConfigPlace::Topic(name) => Entity::Topic(name),
@@ -157,8 +152,7 @@ impl<'a> Projector<'a> {
                     configs::lost_passwords(&entity, &entries.0, self.context).collect()
                 }
                 Err(lost) => vec![lost],
-            }
-        });
+            });
         let acls = self.image.acls().patterns().flat_map(|pattern| acls::losses(self.image, pattern));
         let tokens = self.image.tokens().iter().filter_map(|(id, token)| tokens::lost(id, token));
         topics.chain(configs).chain(self.quotas.losses.iter().cloned()).chain(acls).chain(tokens).collect()

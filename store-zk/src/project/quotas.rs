@@ -135,7 +135,8 @@ struct UserNodes {
 impl QuotaTree {
     pub(super) fn new(image: &MetadataImage) -> Self {
         let mut tree = Self::default();
-        let mut users: BTreeSet<Option<Arc<str>>> = image.scram().keys().map(|key| Some(Arc::clone(&key.user))).collect();
+        let mut users: BTreeSet<Option<Arc<str>>> =
+            image.scram().keys().map(|key| Some(Arc::clone(&key.user))).collect();
         for (entity, entries) in image.quotas() {
             if let Ok(QuotaPlace::User(_)) = place_of(entity) {
                 users.extend(entity.0.values().cloned());
@@ -252,7 +253,9 @@ pub(super) fn project(before: &MetadataImage, after: &MetadataImage, planner: &m
     let mut touched: BTreeMap<Option<Arc<str>>, bool> = BTreeMap::new();
     for item in before.quotas().diff(after.quotas()) {
         let entity = match item {
-            DiffItem::Add(entity, _) | DiffItem::Remove(entity, _) | DiffItem::Update { new: (entity, _), .. } => entity,
+            DiffItem::Add(entity, _) | DiffItem::Remove(entity, _) | DiffItem::Update { new: (entity, _), .. } => {
+                entity
+            }
         };
         let user = entity.0.get(USER).cloned();
         let place = place_of(entity);

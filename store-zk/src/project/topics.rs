@@ -144,7 +144,13 @@ pub(super) fn project(before: &MetadataImage, after: &MetadataImage, planner: &m
 }
 
 /// Leaves first, the topic's own znode last.
-fn delete_topic(before: &MetadataImage, after: &MetadataImage, id: TopicId, name: &Arc<str>, planner: &mut Planner<'_>) {
+fn delete_topic(
+    before: &MetadataImage,
+    after: &MetadataImage,
+    id: TopicId,
+    name: &Arc<str>,
+    planner: &mut Planner<'_>,
+) {
     if lost_topic(name).is_none() {
         let entity = Entity::Topic(Arc::clone(name));
         for (partition, _) in before.topics().partitions(id) {

@@ -118,7 +118,10 @@ fn join(jars: &[PathBuf]) -> String {
     jars.iter().map(|jar| jar.to_string_lossy()).collect::<Vec<_>>().join(":")
 }
 
-/// The jar's manifest names what else it needs; only the logger has to be added.
+/// What the manifest of Debian's jar forgets: a logger, and what the TLS listener needs.
+const DEBIAN_EXTRAS: [&str; 3] = ["slf4j-simple.jar", "netty-codec.jar", "netty-resolver.jar"];
+
+/// The jar's manifest names the rest of what it needs.
 fn from_debian(java: &str) -> Result<ZooKeeperProgram, String> {
     let listed = Command::new("dpkg").args(["-L", "libzookeeper-java"]).output();
     let files = match listed {
@@ -129,8 +132,8 @@ fn from_debian(java: &str) -> Result<ZooKeeperProgram, String> {
     let Some(jar) = jar.filter(|jar| jar.exists()) else {
         return Err("the Debian package libzookeeper-java has no zookeeper.jar".to_owned());
     };
-    let logger = jar.with_file_name("slf4j-simple.jar");
-    let jars: Vec<_> = [jar.to_path_buf(), logger].into_iter().filter(|jar| jar.exists()).collect();
+    let extras = DEBIAN_EXTRAS.map(|name| jar.with_file_name(name));
+    let jars: Vec<_> = [jar.to_path_buf()].into_iter().chain(extras).filter(|jar| jar.exists()).collect();
     Ok(ZooKeeperProgram {
         java: java.to_owned(),
         class_path: join(&jars),
@@ -260,5 +263,20 @@ mod tests {
         ] {
             assert_eq!(is_zookeeper_jar(Path::new(name)), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_home_without_a_server_is_refused_with_the_remedy() {
+        let home = tempfile::tempdir().unwrap();
+        let error = from_home(home.path(), "java").unwrap_err();
+        assert!(error.contains("no zookeeper-*.jar") && error.contains("unpacked ZooKeeper release"), "{error}");
+
+        fs::create_dir(home.path().join("lib")).unwrap();
+        for jar in ["zookeeper-3.9.3.jar", "netty.jar", "notes.txt"] {
+            fs::write(home.path().join("lib").join(jar), "").unwrap();
+        }
+        let program = from_home(home.path(), "java").unwrap();
+        let names: Vec<_> = program.class_path.split(':').filter_map(|jar| jar.rsplit('/').next()).collect();
+        assert_eq!(names, ["netty.jar", "zookeeper-3.9.3.jar"]);
     }
 }

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -28,6 +29,13 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How often a start is repeated with other ports when somebody else took one of ours in between.
 const PORT_ATTEMPTS_MAX: usize = 5;
+
+/// Ports are taken from here on, so many. Linux gives outgoing connections theirs from 32768 on.
+const PORT_MIN: u16 = 12_000;
+const PORT_COUNT: u16 = 20_000;
+
+/// Ports that are tried for four free ones.
+const PORT_PROBES_MAX: usize = 1_000;
 
 /// Lines of the log that an error shows.
 const LOG_TAIL_LINES: usize = 30;
@@ -76,6 +84,8 @@ pub struct ServerOptions {
     pub extra: Vec<String>,
     /// Keep data and logs in this folder instead of a temporary one.
     pub folder: Option<PathBuf>,
+    /// Start quickly, and run at half speed: Java's first compiler only. Measurements want `false` and a larger heap.
+    pub quick_start: bool,
 }
 
 impl Default for ServerOptions {
@@ -89,6 +99,7 @@ impl Default for ServerOptions {
             sasl: Vec::new(),
             extra: Vec::new(),
             folder: None,
+            quick_start: true,
         }
     }
 }
@@ -119,6 +130,8 @@ impl Folder {
 
 /// A real ZooKeeper server. Dropping it kills it; a temporary folder goes with it.
 pub struct ZkServer {
+    /// Dropped before its folder is removed.
+    process: Option<Process>,
     options: ServerOptions,
     ports: Ports,
     folder: Folder,
@@ -126,7 +139,6 @@ pub struct ZkServer {
     members: Vec<Ports>,
     /// From 1, in an ensemble.
     id: usize,
-    process: Option<Process>,
 }
 
 /// The program is looked for once per process, as it may have to be fetched.
@@ -136,14 +148,30 @@ fn program() -> Result<&'static ZooKeeperProgram, ServerError> {
     found.as_ref().map_err(|reason| ServerError(reason.clone()))
 }
 
+/// Finds it without keeping the runtime waiting.
+async fn find_program() -> Result<(), ServerError> {
+    let found = tokio::task::spawn_blocking(|| program().map(drop)).await;
+    found.unwrap_or_else(|_| Err(ServerError("the search for a ZooKeeper ended early".to_owned())))
+}
+
+/// Four ports that are free now. From below the range that outgoing connections get theirs from: a server that is killed
+/// must find its ports free when it comes back.
 fn free_ports() -> io::Result<Ports> {
-    // All are bound at once, so that they differ.
-    let listeners = (0..4).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<io::Result<Vec<_>>>()?;
-    let ports = listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<io::Result<Vec<_>>>()?;
-    match ports[..] {
-        [client, secure, peer, election] => Ok(Ports { client, secure, peer, election }),
-        _ => Err(io::Error::other("four listeners have four ports")),
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let mut listeners = Vec::with_capacity(4);
+    for _ in 0..PORT_PROBES_MAX {
+        // Processes begin at different places; within one, no port comes twice soon.
+        let offset = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORT_MIN + u16::try_from(offset % u32::from(PORT_COUNT)).unwrap_or_default();
+        // All are held until the last is found, so that they differ.
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            listeners.push((port, listener));
+        }
+        if let [(client, _), (secure, _), (peer, _), (election, _)] = listeners[..] {
+            return Ok(Ports { client, secure, peer, election });
+        }
     }
+    Err(io::Error::new(io::ErrorKind::AddrInUse, "too many ports are in use"))
 }
 
 impl ZkServer {
@@ -152,6 +180,7 @@ impl ZkServer {
     /// # Errors
     /// No ZooKeeper to start, or it didn't serve within 30 s: the end of its log is in the message.
     pub async fn start(options: ServerOptions) -> Result<Self, ServerError> {
+        find_program().await?;
         for _ in 1..PORT_ATTEMPTS_MAX {
             let mut server = Self::new(options.clone())?;
             match server.run().await {
@@ -171,7 +200,7 @@ impl ZkServer {
             ),
         };
         let ports = free_ports().map_err(|error| ServerError::io("no free port", &error))?;
-        Ok(Self { options, ports, folder, members: Vec::new(), id: 0, process: None })
+        Ok(Self { process: None, options, ports, folder, members: Vec::new(), id: 0 })
     }
 
     /// `127.0.0.1:PORT`, a connect string.
@@ -320,11 +349,11 @@ impl ZkServer {
     fn arguments(&self, program: &ZooKeeperProgram, folder: &Path) -> Vec<String> {
         let mut arguments = vec![
             format!("-Xmx{}", self.options.heap),
-            "-XX:+UseSerialGC".to_owned(),
-            // Quick to start; measurements of the server itself want neither of these two.
-            "-XX:TieredStopAtLevel=1".to_owned(),
             format!("-Dzookeeper.forceSync={}", if self.options.force_sync { "yes" } else { "no" }),
         ];
+        if self.options.quick_start {
+            arguments.extend(["-XX:+UseSerialGC".to_owned(), "-XX:TieredStopAtLevel=1".to_owned()]);
+        }
         if let Some(max_buffer) = self.options.max_buffer {
             arguments.push(format!("-Djute.maxbuffer={max_buffer}"));
         }
@@ -389,9 +418,11 @@ impl ZkServer {
     /// The users in the file that Java's login modules read.
     fn jaas(&self) -> String {
         let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
-        let users = self.options.sasl.iter().map(|user| {
-            format!("    user_{}=\"{}\"", user.user, quoted(user.password.expose()))
-        });
+        let users = self
+            .options
+            .sasl
+            .iter()
+            .map(|user| format!("    user_{}=\"{}\"", user.user, quoted(user.password.expose())));
         let users = users.collect::<Vec<_>>().join("\n");
         format!("Server {{\n  org.apache.zookeeper.server.auth.DigestLoginModule required\n{users};\n}};\n")
     }
@@ -408,6 +439,7 @@ impl ZkEnsemble {
     /// # Errors
     /// As for [`ZkServer::start`].
     pub async fn start(count: usize, options: ServerOptions) -> Result<Self, ServerError> {
+        find_program().await?;
         for _ in 1..PORT_ATTEMPTS_MAX {
             let mut ensemble = Self::new(count, &options)?;
             match ensemble.run().await {

@@ -245,8 +245,7 @@ mod tests {
     fn kafkas_form_is_read_and_written() {
         let json = r#"{"version":1,"acls":[{"principal":"User:alice","permissionType":"Allow","operation":"Read","host":"*"}]}"#;
         let node = AclZnode::decode(Some(json.as_bytes())).unwrap();
-        let entry =
-            AclEntry { principal: "User:alice".into(), host: "*".into(), operation: 3, permission_type: 3 };
+        let entry = AclEntry { principal: "User:alice".into(), host: "*".into(), operation: 3, permission_type: 3 };
         assert_eq!(node, AclZnode::new([entry]));
         assert_eq!(node.encode(), json);
     }
@@ -296,7 +295,10 @@ mod tests {
             (r#"{"version":2,"acls":[]}"#, "version 2"),
             (r#"{"acls":[]}"#, "`version`"),
             (r#"{"version":1}"#, "`acls`"),
-            (r#"{"version":1,"acls":[{"principal":"alice","permissionType":"Allow","operation":"Read","host":"*"}]}"#, "type:name"),
+            (
+                r#"{"version":1,"acls":[{"principal":"alice","permissionType":"Allow","operation":"Read","host":"*"}]}"#,
+                "type:name",
+            ),
             (r#"{"version":1,"acls":[{"principal":"User:a","permissionType":"Allow","operation":"Read"}]}"#, "`host`"),
             (r#"{"version":1,"acls":["x"]}"#, "`acls`"),
         ];

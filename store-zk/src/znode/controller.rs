@@ -81,7 +81,8 @@ mod tests {
 
         let zk = ControllerZnode::decode(br#"{"version":1,"brokerid":1,"timestamp":"5"}"#).unwrap();
         assert_eq!((zk.id, zk.kraft_epoch, zk.is_kraft()), (NodeId(1), None, false));
-        let zk = ControllerZnode::decode(br#"{"version":2,"brokerid":1,"timestamp":7,"kraftControllerEpoch":-1}"#).unwrap();
+        let zk =
+            ControllerZnode::decode(br#"{"version":2,"brokerid":1,"timestamp":7,"kraftControllerEpoch":-1}"#).unwrap();
         assert_eq!((zk.timestamp, zk.kraft_epoch), (None, None));
         assert!(!ControllerZnode::decode(br#"{"brokerid":1,"kraftControllerEpoch":0}"#).unwrap().is_kraft());
     }

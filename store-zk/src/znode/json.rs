@@ -30,10 +30,7 @@ fn wrong(key: &str, expected: &str, found: &Value) -> Malformed {
 }
 
 fn int(key: &str, value: &Value) -> Result<i32, Malformed> {
-    value
-        .as_i64()
-        .and_then(|long| i32::try_from(long).ok())
-        .ok_or_else(|| wrong(key, "an integer of 32 bits", value))
+    value.as_i64().and_then(|long| i32::try_from(long).ok()).ok_or_else(|| wrong(key, "an integer of 32 bits", value))
 }
 
 fn string<'v>(key: &str, value: &'v Value) -> Result<&'v str, Malformed> {

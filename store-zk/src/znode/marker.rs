@@ -78,7 +78,9 @@ impl Marker {
         };
         Ok(Self {
             controller: NodeId(json.int("kraft_controller_id")?).known(),
-            controller_epoch: Some(json.int("kraft_controller_epoch")?).filter(|epoch| *epoch >= 0).map(KRaftLeaderEpoch),
+            controller_epoch: Some(json.int("kraft_controller_epoch")?)
+                .filter(|epoch| *epoch >= 0)
+                .map(KRaftLeaderEpoch),
             position,
             chain: ChainState::decode(&json)?,
         })
@@ -103,8 +105,7 @@ impl Marker {
     }
 }
 
-const OUR_KEYS: [&str; 7] =
-    ["quorum", "epoch_zk_version", "sync", "batch_end", "next_op", "notify", "projection"];
+const OUR_KEYS: [&str; 7] = ["quorum", "epoch_zk_version", "sync", "batch_end", "next_op", "notify", "projection"];
 
 fn count(json: &Object, key: &str) -> Result<u32, Malformed> {
     let value = json.long(key)?;
@@ -141,9 +142,8 @@ impl ChainState {
     }
 
     fn encode(&self, json: ObjectWriter) -> ObjectWriter {
-        let quorum = ObjectWriter::new()
-            .string("cluster_id", &self.quorum.cluster_id)
-            .string("log_id", &self.quorum.log_id);
+        let quorum =
+            ObjectWriter::new().string("cluster_id", &self.quorum.cluster_id).string("log_id", &self.quorum.log_id);
         let sync = match self.sync {
             SyncState::Running => "running",
             SyncState::Done => "done",
@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        let kafka = r#""kraft_controller_id":1,"kraft_controller_epoch":1,"kraft_metadata_offset":1,"kraft_metadata_epoch":1"#;
+        let kafka =
+            r#""kraft_controller_id":1,"kraft_controller_epoch":1,"kraft_metadata_offset":1,"kraft_metadata_epoch":1"#;
         let cases = [
             (r#"{"version":1}"#.to_owned(), "version 1"),
             (r#"{"kraft_controller_id":1}"#.to_owned(), "`version`"),

@@ -56,10 +56,7 @@ impl Notification {
 pub fn decode_config_change(data: &[u8]) -> Result<String, Malformed> {
     let json = Object::parse(data)?;
     let (roots, entity_path): (&[&str], String) = match json.int("version")? {
-        1 => (
-            &["topics", "clients"],
-            format!("{}/{}", json.string("entity_type")?, json.string("entity_name")?),
-        ),
+        1 => (&["topics", "clients"], format!("{}/{}", json.string("entity_type")?, json.string("entity_name")?)),
         2 => (&["topics", "brokers", "users", "clients", "ips"], json.string("entity_path")?.to_owned()),
         other => return Err(Malformed::new(format!("version {other} is unknown, expected 1 or 2"))),
     };
@@ -96,8 +93,8 @@ pub fn decode_extended_acl_change(data: &[u8]) -> Result<(PatternType, ResourceT
         other => return Err(Malformed::new(format!("`patternType` {other:?} is unknown"))),
     };
     let resource = json.string("resourceType")?;
-    let resource = resource_type(resource)
-        .ok_or_else(|| Malformed::new(format!("`resourceType` {resource:?} is unknown")))?;
+    let resource =
+        resource_type(resource).ok_or_else(|| Malformed::new(format!("`resourceType` {resource:?} is unknown")))?;
     Ok((pattern, resource, json.string("name")?.to_owned()))
 }
 

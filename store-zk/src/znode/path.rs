@@ -340,7 +340,9 @@ impl<'p> Place<'p> {
         match *parts {
             [topic] => Self::Topic(topic),
             [topic, "partitions"] => Self::Partitions(topic),
-            [topic, "partitions", partition] => number(partition).map_or(Self::Unknown, |id| Self::Partition(topic, id)),
+            [topic, "partitions", partition] => {
+                number(partition).map_or(Self::Unknown, |id| Self::Partition(topic, id))
+            }
             [topic, "partitions", partition, "state"] => {
                 number(partition).map_or(Self::Unknown, |id| Self::PartitionState(topic, id))
             }

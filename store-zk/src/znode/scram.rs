@@ -47,7 +47,8 @@ pub fn decode(text: &str) -> Result<ScramCredential, Malformed> {
             .ok_or_else(|| Malformed::new(format!("`{key}` is missing from a SCRAM credential")))
     };
     let bytes = |key: &str| {
-        base64::decode(value(key)?).ok_or_else(|| Malformed::new(format!("`{key}` of a SCRAM credential is not base64")))
+        base64::decode(value(key)?)
+            .ok_or_else(|| Malformed::new(format!("`{key}` of a SCRAM credential is not base64")))
     };
     Ok(ScramCredential {
         salt: bytes("salt")?,

@@ -146,7 +146,8 @@ mod tests {
         let expected = Assignment { replicas: ids(&[3, 1, 2]), adding: ids(&[3]), removing: ids(&[1]) };
         assert_eq!(two.partitions, BTreeMap::from([(PartitionId(0), expected)]));
 
-        let three = TopicZnode::decode(br#"{"version":3,"topic_id":"AAAAAAAAAAAAAAAAAAAABw","partitions":{}}"#).unwrap();
+        let three =
+            TopicZnode::decode(br#"{"version":3,"topic_id":"AAAAAAAAAAAAAAAAAAAABw","partitions":{}}"#).unwrap();
         assert_eq!(three.topic_id, Some(TopicId(Uuid::from_u64_pair(0, 7))));
     }
 
@@ -162,10 +163,7 @@ mod tests {
             topic_id: Some(TopicId(Uuid::from_u64_pair(0, 7))),
             partitions: BTreeMap::from([
                 (PartitionId(10), Assignment { replicas: ids(&[1]), ..Default::default() }),
-                (
-                    PartitionId(2),
-                    Assignment { replicas: ids(&[2, 1, 3]), adding: ids(&[3]), removing: ids(&[1]) },
-                ),
+                (PartitionId(2), Assignment { replicas: ids(&[2, 1, 3]), adding: ids(&[3]), removing: ids(&[1]) }),
             ]),
         };
         let json = topic.encode();

@@ -404,3 +404,57 @@ async fn notifications_are_written_while_a_broker_is_there_and_only_then() {
     writer.submit(heard).await.expect("a config that the broker waits for");
     assert_eq!(changes(&zookeeper), [r#"{"version":2,"entity_path":"topics/noted"}"#]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn notifications_are_removed_a_quarter_of_an_hour_after_they_were_made_and_not_before() {
+    let (zookeeper, _) = cluster().await;
+    let options = ZkStoreOptions { now: || TimestampMs(20 * 60 * 1000), ..options() };
+    let store = ZkStore::new(std::sync::Arc::new(zookeeper.connector()), options);
+    let story = Story::new(12, 8);
+    let writer = story.begin(&store, 1).await;
+    let sequential = |path: &str| ZkOp::Create {
+        path: path.into(),
+        data: "{}".into(),
+        acl: ZkAcl::world_all(),
+        mode: CreateMode::PersistentSequential,
+    };
+    let both = || vec![sequential("/config/changes/config_change_"), sequential("/kafka-acl-changes/acl_changes_")];
+    zookeeper.foreign(both()).expect("old notifications");
+    zookeeper.set_time_ms(10 * 60 * 1000);
+    zookeeper.foreign(both()).expect("young notifications");
+    let left = |zookeeper: &FakeZooKeeper| -> Vec<String> {
+        let dump = zookeeper.dump();
+        let roots = ["/config/changes/", "/kafka-acl-changes/"];
+        dump.keys().filter(|path| roots.iter().any(|root| path.starts_with(root))).cloned().collect()
+    };
+    assert_eq!(left(&zookeeper).len(), 4);
+    tokio::time::sleep(std::time::Duration::from_secs(301)).await;
+    let young = ["/config/changes/config_change_0000000001", "/kafka-acl-changes/acl_changes_0000000001"];
+    assert_eq!(left(&zookeeper), young);
+    // The chain goes on as if nothing had happened.
+    let mut writer = writer;
+    story.tell(&mut *writer).await.expect("the story");
+    story.is_told(&store).await;
+}
+
+#[tokio::test]
+async fn in_secure_mode_credentials_are_the_creators_alone_by_their_full_path() {
+    let zookeeper = FakeZooKeeper::new();
+    let connector = zookeeper.connector().with_digest("kafka", "a-password");
+    make_cluster(&connector).await;
+    let store = ZkStore::new(std::sync::Arc::new(connector), ZkStoreOptions { secure: true, ..options() });
+    let story = Story::new(13, 60);
+    let mut writer = story.begin(&store, 1).await;
+    story.tell(&mut *writer).await.expect("the story");
+    story.is_told(&store).await;
+    let mut judged = 0;
+    for (path, node) in zookeeper.dump() {
+        let open = node.acl.entries().iter().any(|entry| entry.scheme == "world");
+        let secret = ["/config/users/", "/config/brokers/", "/delegation_token/tokens/"];
+        if secret.iter().any(|prefix| path.starts_with(prefix)) {
+            assert!(!open, "{path} can be read by anyone (L17)");
+            judged += 1;
+        }
+    }
+    assert!(judged > 5, "only {judged} secret znodes");
+}

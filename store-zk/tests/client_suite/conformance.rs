@@ -60,10 +60,8 @@ impl Fixture {
                 })
             }
             Backend::Real(proxy) => Arc::new(ZooKeeperConnector::new(ZkClientConfig {
-                digest: digest.map(|(user, password)| Credentials {
-                    user: user.to_owned(),
-                    password: Secret::new(password),
-                }),
+                digest: digest
+                    .map(|(user, password)| Credentials { user: user.to_owned(), password: Secret::new(password) }),
                 ..config(&format!("{}{chroot}", proxy.address()))
             })),
         }
@@ -171,12 +169,7 @@ async fn version(session: &dyn ZkSession, path: &str) -> i32 {
 }
 
 fn ephemeral(path: &str) -> ZkOp {
-    ZkOp::Create {
-        path: path.to_owned(),
-        data: Bytes::new(),
-        acl: ZkAcl::world_all(),
-        mode: CreateMode::Ephemeral,
-    }
+    ZkOp::Create { path: path.to_owned(), data: Bytes::new(), acl: ZkAcl::world_all(), mode: CreateMode::Ephemeral }
 }
 
 fn sequential(path: &str) -> ZkOp {
@@ -318,9 +311,8 @@ mod cases {
     pub(super) async fn behind_a_failed_link_of_a_chain_nothing_is_applied(f: Fixture) {
         let s = f.session().await;
         s.multi(vec![node("/marker"), node("/5")]).await.unwrap();
-        let links: Vec<_> = (0..12)
-            .map(|i| s.multi(vec![ZkOp::set_data("/marker", "", v(i)), node(&format!("/{i}"))]))
-            .collect();
+        let links: Vec<_> =
+            (0..12).map(|i| s.multi(vec![ZkOp::set_data("/marker", "", v(i)), node(&format!("/{i}"))])).collect();
         for (i, link) in links.into_iter().enumerate() {
             match i {
                 0..5 => assert!(link.await.is_ok()),
@@ -410,13 +402,16 @@ mod cases {
         let children = |path: &str| ZkRead::Children(path.to_owned());
         let outcomes =
             s.multi_read(vec![data("/gone"), data("/a"), children("/gone"), children("/a"), children("/a/b")]);
-        assert_eq!(outcomes.await.unwrap(), [
-            ReadOutcome::Failed(ZkCode::NoNode),
-            ReadOutcome::Data(s.get_data("/a").await.unwrap()),
-            ReadOutcome::Failed(ZkCode::NoNode),
-            ReadOutcome::Children(vec!["b".to_owned(), "c".to_owned()]),
-            ReadOutcome::Children(vec![]),
-        ]);
+        assert_eq!(
+            outcomes.await.unwrap(),
+            [
+                ReadOutcome::Failed(ZkCode::NoNode),
+                ReadOutcome::Data(s.get_data("/a").await.unwrap()),
+                ReadOutcome::Failed(ZkCode::NoNode),
+                ReadOutcome::Children(vec!["b".to_owned(), "c".to_owned()]),
+                ReadOutcome::Children(vec![]),
+            ]
+        );
         assert_eq!(s.multi_read(vec![]).await.unwrap(), []);
     }
 
@@ -474,11 +469,10 @@ mod cases {
         let (_, on_children) = s.watch_children("/a").await.unwrap();
         let (_, on_absent) = s.watch_exists("/b").await.unwrap();
         f.cut();
-        assert_eq!((on_data.await, on_children.await, on_absent.await), (
-            WatchEvent::Ended,
-            WatchEvent::Ended,
-            WatchEvent::Ended
-        ));
+        assert_eq!(
+            (on_data.await, on_children.await, on_absent.await),
+            (WatchEvent::Ended, WatchEvent::Ended, WatchEvent::Ended)
+        );
         s.state().wait_for(|state| *state != SessionState::Connected).await.unwrap();
         assert_eq!(*s.state().borrow(), SessionState::Lost);
     }
@@ -535,9 +529,8 @@ mod cases {
                 ZkOp::create("/big", vec![b'x'; filler], ZkAcl::world_all()),
             ]
         };
-        let size = |ops: &[ZkOp]| {
-            MULTI_FRAME_OVERHEAD + ops.iter().map(|op| op.wire_size(s.chroot().len())).sum::<usize>()
-        };
+        let size =
+            |ops: &[ZkOp]| MULTI_FRAME_OVERHEAD + ops.iter().map(|op| op.wire_size(s.chroot().len())).sum::<usize>();
         let largest = fake::REQUEST_SIZE_LIMIT - size(&frame(0));
         assert_eq!(size(&frame(largest)), 1_048_575);
         s.multi(frame(largest)).await.unwrap();

@@ -173,22 +173,19 @@ fn the_history_tells_who_wrote_what_and_a_foreign_writer_is_nobody() {
         s.multi(vec![node("/b"), node("/a")]).await.unwrap_err();
 
         let history = zookeeper.history();
-        assert_eq!(history.iter().map(|multi| multi.session).collect::<Vec<_>>(), [
-            None,
-            Some(s.session_id()),
-            Some(s.session_id())
-        ]);
+        assert_eq!(
+            history.iter().map(|multi| multi.session).collect::<Vec<_>>(),
+            [None, Some(s.session_id()), Some(s.session_id())]
+        );
         assert_eq!(history[1].ops[0].path(), "/root/a");
         assert_eq!(history[2].outcome, Err(ZkError::definite_op(ZkCode::NodeExists, 1, "/root/a")));
         let dump = zookeeper.dump();
         assert_eq!(dump.keys().collect::<Vec<_>>(), ["/root", "/root/a"]);
         let a = &dump["/root/a"];
-        assert_eq!((&a.data[..], a.stat.version, a.stat.ctime_ms, &a.acl), (
-            &b"x"[..],
-            ZkVersion(0),
-            2_000,
-            &ZkAcl::world_all()
-        ));
+        assert_eq!(
+            (&a.data[..], a.stat.version, a.stat.ctime_ms, &a.acl),
+            (&b"x"[..], ZkVersion(0), 2_000, &ZkAcl::world_all())
+        );
     });
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Tests that need a real ZooKeeper fail when there is none.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test, as the tests do")]
+
 mod auth;
 mod conformance;
 mod connecting;

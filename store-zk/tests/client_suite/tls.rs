@@ -24,22 +24,42 @@ impl Certificates {
         for authority in ["ca", "stranger"] {
             let subject = format!("/CN={authority}");
             let (key, out) = (format!("{authority}.key"), format!("{authority}.pem"));
-            openssl(at, &[
-                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", &subject, "-keyout", &key,
-                "-out", &out,
-            ]);
+            openssl(
+                at,
+                &[
+                    "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", &subject, "-keyout", &key,
+                    "-out", &out,
+                ],
+            );
         }
         std::fs::write(at.join("extensions"), "subjectAltName=DNS:localhost\n").unwrap();
         for owner in ["server", "client"] {
             let subject = format!("/CN={owner}");
             let [key, request, certificate] = ["key", "csr", "crt"].map(|suffix| format!("{owner}.{suffix}"));
-            openssl(at, &[
-                "req", "-newkey", "rsa:2048", "-nodes", "-subj", &subject, "-keyout", &key, "-out", &request,
-            ]);
-            openssl(at, &[
-                "x509", "-req", "-in", &request, "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-                "-extfile", "extensions", "-out", &certificate,
-            ]);
+            openssl(
+                at,
+                &["req", "-newkey", "rsa:2048", "-nodes", "-subj", &subject, "-keyout", &key, "-out", &request],
+            );
+            openssl(
+                at,
+                &[
+                    "x509",
+                    "-req",
+                    "-in",
+                    &request,
+                    "-CA",
+                    "ca.pem",
+                    "-CAkey",
+                    "ca.key",
+                    "-CAcreateserial",
+                    "-days",
+                    "2",
+                    "-extfile",
+                    "extensions",
+                    "-out",
+                    &certificate,
+                ],
+            );
             let [key, certificate] = [key, certificate].map(|file| std::fs::read_to_string(at.join(file)).unwrap());
             std::fs::write(at.join(format!("{owner}.pem")), format!("{key}{certificate}")).unwrap();
         }
@@ -122,12 +142,14 @@ fn a_server_that_demands_a_certificate_gets_ours() {
 fn stores_that_are_no_usable_pem_are_refused_with_the_remedy() {
     run(async {
         let certificates = Certificates::make();
-        openssl(certificates.folder.path(), &[
-            "pkcs12", "-export", "-in", "client.pem", "-out", "client.p12", "-passout", "pass:secret",
-        ]);
-        openssl(certificates.folder.path(), &[
-            "pkcs8", "-topk8", "-in", "client.key", "-out", "encrypted.pem", "-passout", "pass:secret",
-        ]);
+        openssl(
+            certificates.folder.path(),
+            &["pkcs12", "-export", "-in", "client.pem", "-out", "client.p12", "-passout", "pass:secret"],
+        );
+        openssl(
+            certificates.folder.path(),
+            &["pkcs8", "-topk8", "-in", "client.key", "-out", "encrypted.pem", "-passout", "pass:secret"],
+        );
         for (truststore, keystore, remedy) in [
             ("client.p12", None, "openssl pkcs12"),
             ("ca.key", None, "no valid tls trust anchor"),

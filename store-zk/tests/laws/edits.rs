@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use metadata_core::id::{AclId, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, Position, TimestampMs, TopicId};
+use metadata_core::id::{
+    AclId, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, Position, TimestampMs, TopicId,
+};
 use metadata_core::image::{MetadataDelta, MetadataImage, ScramCredential, ScramKey};
 use metadata_core::record::*;
 use metadata_core::uuid::Uuid;
@@ -17,6 +19,7 @@ pub(crate) enum Edit {
     ChangePartition { partition: usize, change: PartitionEdit },
     Config { resource: usize, key: usize, value: Option<String> },
     Quota { entity: (u8, usize, usize), key: usize, value: Option<f64> },
+    RemoveQuota { quota: usize },
     Scram { user: usize, mechanism: i8, keys: Option<Vec<u8>> },
     AddAcl { id: u64, resource: usize, entry: usize, operation: i8 },
     RemoveAcl { acl: usize },
@@ -132,7 +135,12 @@ pub(crate) struct Editor {
 
 impl Editor {
     pub(crate) fn new() -> Self {
-        Self { image: MetadataImage::empty(), topics_made: 0 }
+        Self::numbering_from(0)
+    }
+
+    /// An editor whose topic ids are others than those of an editor with another start.
+    pub(crate) fn numbering_from(topics_made: u64) -> Self {
+        Self { image: MetadataImage::empty(), topics_made }
     }
 
     pub(crate) fn apply(&mut self, edits: &[Edit]) -> MetadataImage {
@@ -170,7 +178,10 @@ impl Editor {
                     RESOURCES.iter().map(|(kind, name)| (*kind, (*name).to_owned())).chain(topics).collect();
                 let (resource_type, resource_name) = pick(&all, *resource).unwrap().clone();
                 let name = (*pick(&CONFIG_KEYS, *key).unwrap()).to_owned();
-                vec![ConfigRecord { resource_type, resource_name, name, value: value.clone(), ..Default::default() }.into()]
+                vec![
+                    ConfigRecord { resource_type, resource_name, name, value: value.clone(), ..Default::default() }
+                        .into(),
+                ]
             }
             Edit::Quota { entity, key, value } => vec![
                 ClientQuotaRecord {
@@ -182,6 +193,7 @@ impl Editor {
                 }
                 .into(),
             ],
+            Edit::RemoveQuota { quota } => self.remove_quota(*quota),
             Edit::Scram { user, mechanism, keys } => scram(*user, *mechanism, keys.as_deref()),
             Edit::AddAcl { id, resource, entry, operation } => {
                 let (pattern, kind) = (3 + (resource / 9 % 2) as i8, 2 + (resource / 18 % 7) as i8);
@@ -214,6 +226,25 @@ impl Editor {
         records.into_iter().map(|record| VersionedRecord { record, version: 0 }).collect()
     }
 
+    fn remove_quota(&self, index: usize) -> Vec<MetadataRecord> {
+        let all: Vec<(QuotaEntity, String)> = self
+            .image
+            .quotas()
+            .iter()
+            .flat_map(|(entity, entries)| {
+                let parts = entity.0.iter().map(|(kind, name)| QuotaEntityData {
+                    entity_type: kind.to_string(),
+                    entity_name: name.as_deref().map(str::to_owned),
+                    ..Default::default()
+                });
+                let parts: QuotaEntity = parts.collect();
+                entries.keys().map(move |key| (parts.clone(), key.to_string()))
+            })
+            .collect();
+        let Some((entity, key)) = pick(&all, index).cloned() else { return Vec::new() };
+        vec![ClientQuotaRecord { entity, key, remove: true, ..Default::default() }.into()]
+    }
+
     fn create_topic(&mut self, name: usize, partitions: &[(Vec<i32>, u8)]) -> Vec<MetadataRecord> {
         let name = pick(&topics(), name).unwrap().clone();
         if self.image.topics().id(&name).is_some() {
@@ -223,14 +254,16 @@ impl Editor {
         let topic_id = topic_id(self.topics_made);
         let topic = MetadataRecord::from(TopicRecord { name, topic_id, ..Default::default() });
         let partitions = partitions.iter().enumerate();
-        let partitions = partitions.map(|(number, (replicas, epoch))| partition(topic_id, number as i32, replicas, *epoch));
+        let partitions =
+            partitions.map(|(number, (replicas, epoch))| partition(topic_id, number as i32, replicas, *epoch));
         std::iter::once(topic).chain(partitions).collect()
     }
 
     fn change_partition(&mut self, index: usize, change: &PartitionEdit) -> Vec<MetadataRecord> {
         let keys: Vec<_> = self.image.topics().all_partitions().map(|(key, value)| (key, Arc::clone(value))).collect();
         let Some((key, present)) = pick(&keys, index).cloned() else { return Vec::new() };
-        let mut record = PartitionChangeRecord { partition_id: key.partition, topic_id: key.topic_id, ..Default::default() };
+        let mut record =
+            PartitionChangeRecord { partition_id: key.partition, topic_id: key.topic_id, ..Default::default() };
         match change {
             PartitionEdit::Nothing => {}
             PartitionEdit::Leader(id) => record.leader = id.map_or(NodeId::NONE, NodeId),
@@ -341,6 +374,7 @@ pub(crate) fn edit() -> impl Strategy<Value = Edit> {
         4 => (any::<usize>(), key, value).prop_map(|(resource, key, value)| Edit::Config { resource, key, value }),
         8 => ((0..6u8, any::<usize>(), any::<usize>()), any::<usize>(), proptest::option::weighted(0.7, quota_value()))
             .prop_map(|(entity, key, value)| Edit::Quota { entity, key, value }),
+        3 => any::<usize>().prop_map(|quota| Edit::RemoveQuota { quota }),
         3 => (any::<usize>(), 1..4i8, proptest::option::weighted(0.7, proptest::collection::vec(any::<u8>(), 0..8)))
             .prop_map(|(user, mechanism, keys)| Edit::Scram { user, mechanism, keys }),
         4 => (0..12u64, any::<usize>(), any::<usize>(), 0..16i8)

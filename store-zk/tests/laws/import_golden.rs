@@ -30,8 +30,7 @@ fn rows(file: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
 
 /// All captures of the znodes that `wanted` picks.
 fn captured(wanted: impl Fn(&str) -> bool) -> Vec<(&'static str, &'static [u8])> {
-    let found: Vec<_> =
-        rows(ZNODES).filter(|row| wanted(row[0])).map(|row| (row[0], row[1].as_bytes())).collect();
+    let found: Vec<_> = rows(ZNODES).filter(|row| wanted(row[0])).map(|row| (row[0], row[1].as_bytes())).collect();
     assert!(!found.is_empty(), "no such capture");
     found
 }
@@ -155,7 +154,10 @@ fn access_control_entries_say_the_same() {
 fn tokens_say_the_same() {
     for (path, data) in captured(|path| matches!(Place::of(path), Place::Token(_))) {
         let token = TokenZnode::decode(data).unwrap();
-        assert_eq!((token.owner.as_str(), token.renewers.as_slice()), ("User:alice@x", ["User:c:d".to_owned()].as_slice()));
+        assert_eq!(
+            (token.owner.as_str(), token.renewers.as_slice()),
+            ("User:alice@x", ["User:c:d".to_owned()].as_slice())
+        );
         assert_eq!(json(&token.encode()), json(data), "{path}");
     }
 }

@@ -43,8 +43,7 @@ fn names(records: &[VersionedRecord]) -> Vec<&'static str> {
 }
 
 const STATE: &str = r#"{"version":1,"leader":2,"leader_epoch":14,"controller_epoch":7,"isr":[2,1]}"#;
-const TOPIC: &str =
-    r#"{"version":3,"topic_id":"AQIDBAUGBwieN3m5f0p8FQ","partitions":{"0":[1,2]},"adding_replicas":{},"removing_replicas":{}}"#;
+const TOPIC: &str = r#"{"version":3,"topic_id":"AQIDBAUGBwieN3m5f0p8FQ","partitions":{"0":[1,2]},"adding_replicas":{},"removing_replicas":{}}"#;
 const CREDENTIAL: &str = "salt=c2FsdA==,stored_key=a2V5MQ==,server_key=a2V5Mg==,iterations=8192";
 
 fn config(properties: &[(&str, &str)]) -> String {
@@ -99,7 +98,8 @@ fn records_come_in_kafkas_order_at_version_zero() {
     assert_eq!((default_broker.resource_type, default_broker.resource_name.as_str()), (4, ""));
     // The order of the entity's parts is Kafka's.
     let MetadataRecord::ClientQuota(both) = &records[7].record else { panic!() };
-    let parts: Vec<_> = both.entity.iter().map(|part| (part.entity_type.as_str(), part.entity_name.as_deref())).collect();
+    let parts: Vec<_> =
+        both.entity.iter().map(|part| (part.entity_type.as_str(), part.entity_name.as_deref())).collect();
     assert_eq!(parts, [("user", Some("u")), ("client-id", Some("c"))]);
     // KAFKA-16411: the default of a quota is null, of a config it is empty.
     let MetadataRecord::ClientQuota(default_ip) = &records[8].record else { panic!() };
@@ -108,7 +108,8 @@ fn records_come_in_kafkas_order_at_version_zero() {
 
 #[test]
 fn the_partition_epoch_is_the_znodes_version() {
-    let (records, _) = import(&[("/brokers/topics/a", TOPIC), ("/brokers/topics/a/partitions/0/state", STATE)]).unwrap();
+    let (records, _) =
+        import(&[("/brokers/topics/a", TOPIC), ("/brokers/topics/a/partitions/0/state", STATE)]).unwrap();
     let MetadataRecord::Partition(partition) = &records[1].record else { panic!() };
     assert_eq!(partition.partition_epoch, PartitionEpoch(5));
     assert_eq!((partition.leader, partition.leader_epoch.0), (NodeId(2), 14));
@@ -171,7 +172,8 @@ fn a_broken_state_is_no_missing_state() {
 #[test]
 fn a_topic_that_is_being_deleted_is_left_out() {
     let (records, imported) =
-        import(&[("/brokers/topics/a", "broken"), ("/admin/delete_topics/a", ""), ("/admin/delete_topics/b", "")]).unwrap();
+        import(&[("/brokers/topics/a", "broken"), ("/admin/delete_topics/a", ""), ("/admin/delete_topics/b", "")])
+            .unwrap();
     assert_eq!(records, []);
     assert_eq!(imported.manifest.pending_deletions, 1);
     assert_eq!(imported.warnings[0].path, "/admin/delete_topics/a");
@@ -261,7 +263,8 @@ fn a_quota_that_is_no_number_is_named_with_its_key() {
             znodes.push(("/config/users/u", ""));
         }
         let error = import(&znodes).unwrap_err();
-        let found: Vec<_> = error.problems.iter().map(|problem| (problem.path.as_str(), &problem.reason[..10])).collect();
+        let found: Vec<_> =
+            error.problems.iter().map(|problem| (problem.path.as_str(), &problem.reason[..10])).collect();
         assert_eq!(found, [(path, "`producer_"), (path, "`stray.pro")]);
     }
 }

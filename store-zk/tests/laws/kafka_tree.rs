@@ -82,7 +82,9 @@ impl KafkaTree<'_> {
 
     /// Writes a representable image in Kafka's various ways.
     pub(crate) fn write(&mut self, image: &MetadataImage) {
-        for root in ["/brokers/topics", "/config/topics", "/config/users", "/latest_producer_id_block", "/admin/delete_topics"] {
+        for root in
+            ["/brokers/topics", "/config/topics", "/config/users", "/latest_producer_id_block", "/admin/delete_topics"]
+        {
             self.put(root, None, 0);
         }
         for (id, name) in image.topics().iter() {
@@ -98,11 +100,12 @@ impl KafkaTree<'_> {
     fn topic(&mut self, image: &MetadataImage, id: metadata_core::id::TopicId, name: &str) {
         let choices = &mut self.choices;
         let partitions: Vec<_> = image.topics().partitions(id).collect();
-        let map = |choices: &mut Choices, pick: fn(&PartitionRegistration) -> &[metadata_core::id::NodeId], all: bool| {
-            let lists = partitions.iter().filter(|(_, partition)| all || !pick(partition).is_empty());
-            let lists = lists.map(|(number, partition)| (number.to_string(), ids(pick(partition)))).collect();
-            object(choices, lists)
-        };
+        let map =
+            |choices: &mut Choices, pick: fn(&PartitionRegistration) -> &[metadata_core::id::NodeId], all: bool| {
+                let lists = partitions.iter().filter(|(_, partition)| all || !pick(partition).is_empty());
+                let lists = lists.map(|(number, partition)| (number.to_string(), ids(pick(partition)))).collect();
+                object(choices, lists)
+            };
         let replicas = map(choices, |partition| &partition.replicas, true);
         let adding = map(choices, |partition| &partition.adding_replicas, false);
         let removing = map(choices, |partition| &partition.removing_replicas, false);
@@ -199,7 +202,8 @@ impl KafkaTree<'_> {
     fn quotas(&mut self, image: &MetadataImage) {
         let mut nodes: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
         for (entity, entries) in image.quotas() {
-            let part = |kind: &str| entity.0.get(kind).map(|name| name.as_deref().map_or("<default>".to_owned(), encoded));
+            let part =
+                |kind: &str| entity.0.get(kind).map(|name| name.as_deref().map_or("<default>".to_owned(), encoded));
             let path = match (part("user"), part("client-id"), part("ip")) {
                 (Some(user), Some(client), _) => format!("/config/users/{user}/clients/{client}"),
                 (Some(user), None, _) => format!("/config/users/{user}"),
@@ -222,7 +226,10 @@ impl KafkaTree<'_> {
                 base64(&credential.salt),
                 base64(&credential.stored_key),
             );
-            nodes.entry(format!("/config/users/{}", encoded(&key.user))).or_default().insert(mechanism.to_owned(), text);
+            nodes
+                .entry(format!("/config/users/{}", encoded(&key.user)))
+                .or_default()
+                .insert(mechanism.to_owned(), text);
         }
         for (path, properties) in nodes {
             self.config(&path, properties);
@@ -244,11 +251,23 @@ impl KafkaTree<'_> {
 
     fn acls(&mut self, image: &MetadataImage) {
         const OPERATIONS: [&str; 15] = [
-            "Fly", "Any", "All", "Read", "Write", "Create", "Delete", "Alter", "Describe", "ClusterAction", "DescribeConfigs",
-            "AlterConfigs", "IdempotentWrite", "CreateTokens", "DescribeTokens",
+            "Fly",
+            "Any",
+            "All",
+            "Read",
+            "Write",
+            "Create",
+            "Delete",
+            "Alter",
+            "Describe",
+            "ClusterAction",
+            "DescribeConfigs",
+            "AlterConfigs",
+            "IdempotentWrite",
+            "CreateTokens",
+            "DescribeTokens",
         ];
-        const TYPES: [&str; 8] =
-            ["", "", "Topic", "Group", "Cluster", "TransactionalId", "DelegationToken", "User"];
+        const TYPES: [&str; 8] = ["", "", "Topic", "Group", "Cluster", "TransactionalId", "DelegationToken", "User"];
         for pattern in image.acls().patterns() {
             let mut entries = Vec::new();
             for (_, entry) in image.acls().about(pattern) {

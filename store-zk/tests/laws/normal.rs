@@ -23,7 +23,8 @@ pub(crate) fn normal(image: &MetadataImage, with_passwords: bool) -> MetadataIma
             ConfigResourceType::Broker => ["", "1", "20"].contains(&&*resource.name),
             _ => false,
         };
-        let entries = entries.0.iter().filter(|(key, _)| placed && (with_passwords || !key.ends_with("ssl.key.password")));
+        let entries =
+            entries.0.iter().filter(|(key, _)| placed && (with_passwords || !key.ends_with("ssl.key.password")));
         records.extend(entries.map(|(name, value)| {
             MetadataRecord::from(ConfigRecord {
                 resource_type: resource.resource_type.code(),

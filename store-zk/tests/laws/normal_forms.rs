@@ -12,7 +12,7 @@ use store_zk::project::Projector;
 use store_zk::znode::Znode;
 use store_zk::znode::password;
 
-use crate::project_traps::{acl, change, config, context, image, partition, quota, scram, topic};
+use crate::project_traps::{acl, change, config, context, image, partition, partition_record, quota, scram, topic};
 use crate::tree::Tree;
 
 fn import(znodes: &BTreeMap<String, Znode>) -> MetadataImage {
@@ -37,9 +37,9 @@ fn back_and_there(znodes: &[(&str, &str)]) -> BTreeMap<String, String> {
     let context = context();
     let image = import(&tree.collect());
     let projector = Projector::new(&image, &context);
-    let nodes = projector.znodes().filter_map(|node| {
-        Some((node.path.to_string(), String::from_utf8(node.data?.into()).unwrap()))
-    });
+    let nodes = projector
+        .znodes()
+        .filter_map(|node| Some((node.path.to_string(), String::from_utf8(node.data?.into()).unwrap())));
     nodes.collect()
 }
 
@@ -63,10 +63,7 @@ fn n2_directories_and_eligible_leaders_stay_behind() {
             directories: vec![DirectoryId::LOST; 2],
             eligible_leader_replicas: Some(vec![NodeId(2)]),
             last_known_elr: Some(vec![NodeId(1)]),
-            ..match partition(7, 0, 0) {
-                MetadataRecord::Partition(record) => record,
-                _ => unreachable!("it is a partition"),
-            }
+            ..partition_record(7, 0, 0)
         }
         .into(),
     ]);
@@ -121,7 +118,8 @@ fn c1_and_c2_data_have_one_form_and_the_claimed_epoch() {
 
 #[test]
 fn c3_pending_deletions_are_done() {
-    let tree = back_and_there(&[("/brokers/topics/t", TOPIC), ("/admin/delete_topics/t", ""), ("/config/topics/t", EMPTY)]);
+    let tree =
+        back_and_there(&[("/brokers/topics/t", TOPIC), ("/admin/delete_topics/t", ""), ("/config/topics/t", EMPTY)]);
     assert_eq!(tree, BTreeMap::new());
 }
 
@@ -163,7 +161,9 @@ fn c6_entities_without_properties_have_no_node() {
 #[test]
 fn c7_entries_have_kafkas_words_or_unknown() {
     let entry = |operation: &str| {
-        format!(r#"{{"version":1,"acls":[{{"principal":"User:a","permissionType":"Allow","operation":"{operation}","host":"*"}}]}}"#)
+        format!(
+            r#"{{"version":1,"acls":[{{"principal":"User:a","permissionType":"Allow","operation":"{operation}","host":"*"}}]}}"#
+        )
     };
     let tree = back_and_there(&[
         ("/kafka-acl/Topic/a", &entry("describeconfigs")),
@@ -195,7 +195,10 @@ fn c9_quotas_have_the_text_that_brokers_write() {
 
 #[test]
 fn c10_the_producer_id_block_keeps_its_end() {
-    let tree = back_and_there(&[("/latest_producer_id_block", r#"{"version":1,"broker":4,"block_start":"3500","block_end":"3999"}"#)]);
+    let tree = back_and_there(&[(
+        "/latest_producer_id_block",
+        r#"{"version":1,"broker":4,"block_start":"3500","block_end":"3999"}"#,
+    )]);
     let expected = r#"{"version":1,"broker":-1,"block_start":"3000","block_end":"3999"}"#;
     assert_eq!(tree["/latest_producer_id_block"], expected);
 }

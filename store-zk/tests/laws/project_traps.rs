@@ -1,7 +1,10 @@
 //! What a plan must get right, one claim a test. The letters are those of the lists of known traps: L for those of the
 //! ZooKeeper side, G for those of the driver.
 
-use metadata_core::id::{AclId, DirectoryId, NodeId, PartitionEpoch, PartitionId, Position, TimestampMs, TopicId, ZkControllerEpoch};
+use metadata_core::id::{
+    AclId, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, Position, TimestampMs, TopicId,
+    ZkControllerEpoch,
+};
 use metadata_core::image::{MetadataDelta, MetadataImage, ScramCredential, ScramKey};
 use metadata_core::record::*;
 use metadata_core::uuid::Uuid;
@@ -39,16 +42,20 @@ pub(crate) fn topic(name: &str, number: u64) -> MetadataRecord {
 }
 
 pub(crate) fn partition(topic: u64, number: i32, epoch: i32) -> MetadataRecord {
+    partition_record(topic, number, epoch).into()
+}
+
+pub(crate) fn partition_record(topic: u64, number: i32, epoch: i32) -> PartitionRecord {
     PartitionRecord {
         partition_id: PartitionId(number),
         topic_id: topic_id(topic),
         replicas: vec![NodeId(1), NodeId(2)],
         isr: vec![NodeId(1), NodeId(2)],
         leader: NodeId(1),
+        leader_epoch: LeaderEpoch(0),
         partition_epoch: PartitionEpoch(epoch),
         ..Default::default()
     }
-    .into()
 }
 
 pub(crate) fn change(topic: u64, number: i32) -> PartitionChangeRecord {
@@ -252,6 +259,12 @@ fn a_partition_whose_epoch_went_back_gets_a_new_znode() {
     let plan = project(&before, &image([topic("t", 7), partition(7, 0, 1)]), &context());
     let state = "/brokers/topics/t/partitions/0/state";
     assert_eq!(verbs(&plan), [format!("delete {state}"), format!("create {state}"), format!("set {state}")]);
+    // So does one that differs at the same epoch; what ZooKeeper does not show is no difference.
+    let elected = PartitionRecord { leader: NodeId(2), ..partition_record(7, 0, 5) };
+    let plan = project(&before, &image([topic("t", 7), elected.into()]), &context());
+    assert_eq!(verbs(&plan)[..2], [format!("delete {state}"), format!("create {state}")]);
+    let moved = PartitionRecord { directories: vec![DirectoryId::LOST; 2], ..partition_record(7, 0, 5) };
+    assert_eq!(verbs(&project(&before, &image([topic("t", 7), moved.into()]), &context())), [] as [&str; 0]);
 }
 
 /// KAFKA-15003.
@@ -288,10 +301,14 @@ fn configs_are_written_whole_and_announced() {
 }
 
 #[test]
-fn a_new_topic_with_configs_is_announced() {
+fn a_new_topic_comes_with_its_configs_and_is_announced() {
     let plan = step(&MetadataImage::empty(), [topic("t", 7), config(2, "t", "a", Some("1"))]);
-    assert!(lines(&plan).contains(&r#"create /config/topics/t {"version":1,"config":{"a":"1"}}"#.to_owned()));
-    assert!(lines(&plan).contains(&r#"notify {"version":2,"entity_path":"topics/t"}"#.to_owned()));
+    let expected = [
+        r#"create /config/topics/t {"version":1,"config":{"a":"1"}}"#,
+        r#"notify {"version":2,"entity_path":"topics/t"}"#,
+        "create /brokers/topics/t/partitions",
+    ];
+    assert_eq!(lines(&plan)[1..], expected);
 }
 
 #[test]
@@ -359,12 +376,17 @@ fn a_user_is_written_with_quotas_and_credentials() {
 /// L12, G24: Kafka dereferences null there and loses the rest of the change.
 #[test]
 fn the_last_quota_of_an_entity_can_be_removed() {
-    let entities: [(&[(&str, Option<&str>)], &str, &str); 5] = [
+    type Part<'a> = (&'a str, Option<&'a str>);
+    let entities: [(&[Part<'_>], &str, &str); 5] = [
         (&[("user", Some("a b"))], "request_percentage", "users/a%20b"),
         (&[("client-id", None)], "request_percentage", "clients/<default>"),
         (&[("ip", Some("::1"))], "connection_creation_rate", "ips/%3A%3A1"),
         (&[("user", None), ("client-id", Some("c"))], "request_percentage", "users/<default>/clients/c"),
-        (&[("user", Some("<default>")), ("client-id", None)], "request_percentage", "users/%3Cdefault%3E/clients/<default>"),
+        (
+            &[("user", Some("<default>")), ("client-id", None)],
+            "request_percentage",
+            "users/%3Cdefault%3E/clients/<default>",
+        ),
     ];
     for (entity, key, path) in entities {
         let before = image([quota(entity, key, Some(5.0))]);
@@ -414,7 +436,8 @@ fn deleting_one_entry_keeps_the_others() {
     let before = image([acl(1, 2, "foo", 3, "User:a"), acl(2, 2, "foo", 3, "User:b"), acl(3, 2, "foo", 4, "User:c")]);
     let remove = |id| RemoveAccessControlEntryRecord { id: AclId(Uuid::from_u64_pair(id, id)), ..Default::default() };
     let plan = step(&before, [remove(1).into()]);
-    let rest = r#"{"version":1,"acls":[{"principal":"User:b","permissionType":"Allow","operation":"Read","host":"*"}]}"#;
+    let rest =
+        r#"{"version":1,"acls":[{"principal":"User:b","permissionType":"Allow","operation":"Read","host":"*"}]}"#;
     assert_eq!(lines(&plan), [format!("set /kafka-acl/Topic/foo {rest}"), "notify TOPIC:foo".to_owned()]);
     let plan = step(&before, [remove(3).into()]);
     let expected = [
@@ -445,7 +468,13 @@ fn tokens_are_announced() {
 
 #[test]
 fn nobody_is_told_when_there_is_nobody_to_tell() {
-    let after = image([topic("t", 7), config(2, "t", "a", Some("1")), scram("a", 1), acl(1, 2, "x", 3, "User:a"), token("t", "User:a")]);
+    let after = image([
+        topic("t", 7),
+        config(2, "t", "a", Some("1")),
+        scram("a", 1),
+        acl(1, 2, "x", 3, "User:a"),
+        token("t", "User:a"),
+    ]);
     let plan = project(&MetadataImage::empty(), &after, &ProjectionContext { notify: false, ..context() });
     assert!(plan.ops.iter().all(|op| !op.op.is_notification()));
 }
@@ -503,7 +532,19 @@ fn what_zookeeper_can_not_hold_is_reported_and_blocks_nothing() {
         (acl(1, 1, "a", 3, "User:a"), "acl of resource type 1"),
         (acl(1, 2, "a", 2, "User:a"), "acl of Topic \"a\""),
         (acl(1, 2, "a", 3, "nobody"), "acl of \"a\" for \"nobody\""),
-        (AccessControlEntryRecord { operation: 15, resource_type: 2, pattern_type: 3, resource_name: "a".into(), principal: "User:a".into(), permission_type: 3, ..Default::default() }.into(), "acl of \"a\" for \"User:a\""),
+        (
+            AccessControlEntryRecord {
+                operation: 15,
+                resource_type: 2,
+                pattern_type: 3,
+                resource_name: "a".into(),
+                principal: "User:a".into(),
+                permission_type: 3,
+                ..Default::default()
+            }
+            .into(),
+            "acl of \"a\" for \"User:a\"",
+        ),
         (token("a/b", "User:a"), "delegation token \"a/b\""),
         (token("t", "nobody"), "delegation token \"t\""),
     ];

@@ -55,7 +55,12 @@ fn one_topic(epoch: i32) -> MetadataImage {
 fn a_missing_state_is_created_and_padded() {
     let image = one_topic(2);
     let plan = sync(&image, &tree(&image, &[("/brokers/topics/t/partitions/0", None)]), &t());
-    let expected = ["create /brokers/topics/t/partitions/0", &format!("create {STATE}"), &format!("set {STATE}"), &format!("set {STATE}")];
+    let expected = [
+        "create /brokers/topics/t/partitions/0",
+        &format!("create {STATE}"),
+        &format!("set {STATE}"),
+        &format!("set {STATE}"),
+    ];
     assert_eq!(short(&plan), expected);
     assert_eq!((plan.written, plan.deleted), (2, 0));
 }
@@ -77,16 +82,34 @@ fn what_means_the_same_is_not_written() {
     let tree = tree(
         &image,
         &[
-            ("/brokers/topics/t", Some(r#"{"partitions":{"0":[1,2]},"topic_id":"AAAAAAAAAAEAAAAAAAAABw","version":2}"#)),
-            (STATE, Some(r#"{"isr":[1,2],"leader":1,"leader_epoch":0,"controller_epoch":1,"leader_recovery_state":0}"#)),
+            (
+                "/brokers/topics/t",
+                Some(r#"{"partitions":{"0":[1,2]},"topic_id":"AAAAAAAAAAEAAAAAAAAABw","version":2}"#),
+            ),
+            (
+                STATE,
+                Some(r#"{"isr":[1,2],"leader":1,"leader_epoch":0,"controller_epoch":1,"leader_recovery_state":0}"#),
+            ),
             ("/brokers/topics/t/partitions", Some("junk")),
             ("/config/topics/t", Some(r#"{"config":{"a":"1"},"version":9}"#)),
-            ("/config/users/u", Some(r#"{"config":{"request_percentage":"10","SCRAM-SHA-256":"iterations=4096,salt=c2FsdA,server_key=c2VydmVy,stored_key=c3RvcmVk"}}"#)),
+            (
+                "/config/users/u",
+                Some(
+                    r#"{"config":{"request_percentage":"10","SCRAM-SHA-256":"iterations=4096,salt=c2FsdA,server_key=c2VydmVy,stored_key=c3RvcmVk"}}"#,
+                ),
+            ),
             ("/config/brokers/1", Some(&broker)),
-            ("/kafka-acl/Topic/x", Some(r#"{"version":1,"acls":[{"host":"*","operation":"read","permissionType":"ALLOW","principal":"User:a"}]}"#)),
+            (
+                "/kafka-acl/Topic/x",
+                Some(
+                    r#"{"version":1,"acls":[{"host":"*","operation":"read","permissionType":"ALLOW","principal":"User:a"}]}"#,
+                ),
+            ),
         ],
     );
-    for entity in [t(), Entity::User("u".into()), Entity::BrokerConfig("1".into()), Entity::at("/kafka-acl/Topic/x").unwrap()] {
+    for entity in
+        [t(), Entity::User("u".into()), Entity::BrokerConfig("1".into()), Entity::at("/kafka-acl/Topic/x").unwrap()]
+    {
         let plan = sync(&image, &tree, &entity);
         assert_eq!(short(&plan), [] as [&str; 0], "{entity}");
         assert!(plan.compared > 0);
@@ -106,7 +129,8 @@ fn a_state_that_lags_is_padded_up_to_its_epoch() {
 #[test]
 fn a_state_that_differs_is_written_then_padded() {
     let image = one_topic(5);
-    let mut tree = tree(&image, &[(STATE, Some(r#"{"version":1,"leader":2,"leader_epoch":0,"controller_epoch":9,"isr":[1]}"#))]);
+    let mut tree =
+        tree(&image, &[(STATE, Some(r#"{"version":1,"leader":2,"leader_epoch":0,"controller_epoch":9,"isr":[1]}"#))]);
     tree.znodes.get_mut(STATE).unwrap().version = 2.into();
     let plan = sync(&image, &tree, &t());
     assert_eq!(short(&plan), [format!("set {STATE}"), format!("set {STATE}"), format!("set {STATE}")]);
@@ -123,8 +147,10 @@ fn a_version_above_the_epoch_can_only_be_reported() {
     assert_eq!(short(&plan), [] as [&str; 0]);
     assert_eq!(
         plan.warnings,
-        ["/brokers/topics/t/partitions/0/state has version 6, above its partition epoch 5: restart the brokers of this \
-          partition after a rollback"]
+        [
+            "/brokers/topics/t/partitions/0/state has version 6, above its partition epoch 5: restart the brokers of this \
+          partition after a rollback"
+        ]
     );
     // Mending the content raises it once more.
     tree.znodes.insert(STATE.to_owned(), Znode::new("broken", 5.into()));
@@ -200,7 +226,8 @@ fn a_leftover_config_node_is_taken_over() {
     let image = image([topic("t", 7), config(2, "t", "a", Some("1"))]);
     let tree = tree(&image, &[("/brokers/topics/t", None), ("/config/topics/t", Some(r#"{"version":1,"config":{}}"#))]);
     let plan = sync(&image, &tree, &t());
-    let expected = ["create /brokers/topics/t", "create /brokers/topics/t/partitions", "set /config/topics/t", "notify"];
+    let expected =
+        ["create /brokers/topics/t", "create /brokers/topics/t/partitions", "set /config/topics/t", "notify"];
     assert_eq!(short(&plan), expected);
 }
 
@@ -219,7 +246,8 @@ fn containers_are_created_parents_first() {
     let mut bare = Tree::default();
     let plan = sync(&empty, &bare, &Entity::Containers);
     bare.apply_all(&plan.ops);
-    for path in ["/kafka-acl/Topic", "/kafka-acl-extended/prefixed/User", "/delegation_token/tokens", "/config/changes"] {
+    for path in ["/kafka-acl/Topic", "/kafka-acl-extended/prefixed/User", "/delegation_token/tokens", "/config/changes"]
+    {
         assert!(bare.znodes.contains_key(path), "{path}");
     }
     let plan = sync(&empty, &bare, &Entity::ProducerIds);

@@ -68,10 +68,13 @@ impl Tree {
 
     /// The znodes at and below the entity's roots.
     pub(crate) fn below(&self, roots: &[String], recursive: bool) -> BTreeMap<String, Znode> {
-        let belongs = |path: &str| {
-            roots.iter().any(|root| path == root || (recursive && path.starts_with(&format!("{root}/"))))
-        };
-        self.znodes.iter().filter(|(path, _)| belongs(path)).map(|(path, znode)| (path.clone(), znode.clone())).collect()
+        let belongs =
+            |path: &str| roots.iter().any(|root| path == root || (recursive && path.starts_with(&format!("{root}/"))));
+        self.znodes
+            .iter()
+            .filter(|(path, _)| belongs(path))
+            .map(|(path, znode)| (path.clone(), znode.clone()))
+            .collect()
     }
 
     /// All znodes in the order of a walk.

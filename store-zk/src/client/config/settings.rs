@@ -281,10 +281,7 @@ fn password_encoder(keys: &Keys<'_>) -> Result<Option<PasswordEncoderSettings>, 
         secret: current,
         old_secret: secret("password.encoder.old.secret")?,
         key_factory_algorithm: keys.text("password.encoder.keyfactory.algorithm")?.map(str::to_owned),
-        cipher_algorithm: keys
-            .text("password.encoder.cipher.algorithm")?
-            .unwrap_or("AES/CBC/PKCS5Padding")
-            .to_owned(),
+        cipher_algorithm: keys.text("password.encoder.cipher.algorithm")?.unwrap_or("AES/CBC/PKCS5Padding").to_owned(),
         key_length: keys.at_least("password.encoder.key.length", 8)?.unwrap_or(128),
         iterations: keys.at_least("password.encoder.iterations", 1024)?.unwrap_or(4096),
     }))
@@ -340,9 +337,8 @@ mod tests {
     fn the_connection_timeout_follows_the_session_timeout_unless_it_is_set() {
         let followed = settings("zookeeper.connect=zk\nzookeeper.session.timeout.ms=6000").unwrap();
         assert_eq!(followed.client.connection_timeout, Duration::from_millis(6000));
-        let set = settings(
-            "zookeeper.connect=zk\nzookeeper.session.timeout.ms=6000\nzookeeper.connection.timeout.ms=1500",
-        );
+        let set =
+            settings("zookeeper.connect=zk\nzookeeper.session.timeout.ms=6000\nzookeeper.connection.timeout.ms=1500");
         assert_eq!(set.unwrap().client.connection_timeout, Duration::from_millis(1500));
     }
 
@@ -359,10 +355,7 @@ mod tests {
         assert!(settings.secure_acls);
         assert_eq!((settings.max_in_flight, settings.migration_enable), (20, Some(true)));
         assert_eq!(settings.client.sasl.map(|sasl| sasl.password.expose().to_owned()).as_deref(), Some("secret word"));
-        assert_eq!(
-            settings.client.tls,
-            Some(TlsFiles { truststore: "/t.pem".into(), keystore: Some("/k".into()) })
-        );
+        assert_eq!(settings.client.tls, Some(TlsFiles { truststore: "/t.pem".into(), keystore: Some("/k".into()) }));
         let encoder = settings.password_encoder.unwrap();
         assert_eq!((encoder.secret.expose(), encoder.key_length, encoder.iterations), ("s", 128, 2048));
         assert_eq!(encoder.cipher_algorithm, "AES/CBC/PKCS5Padding");

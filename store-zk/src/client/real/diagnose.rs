@@ -15,8 +15,7 @@ const PROBES_MAX: usize = 5;
 /// A line per server: refused, silent, not serving, or serving all the same. Blocks for at most a few seconds.
 pub(super) fn what_servers_say(config: &ZkClientConfig) -> String {
     let servers = config.connect.servers().iter().take(PROBES_MAX);
-    let findings: Vec<_> =
-        servers.map(|server| format!("{server} {}", probe(server, config.tls.is_some()))).collect();
+    let findings: Vec<_> = servers.map(|server| format!("{server} {}", probe(server, config.tls.is_some()))).collect();
     findings.join("; ")
 }
 

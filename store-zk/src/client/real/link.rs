@@ -55,7 +55,9 @@ enum Slot {
     /// Whoever wants may issue.
     Open(Arc<zk::Client>),
     /// Nobody may, but the session goes on.
-    Kept { _client: Arc<zk::Client> },
+    Kept {
+        _client: Arc<zk::Client>,
+    },
     Gone,
 }
 
@@ -204,11 +206,7 @@ pub(super) async fn open(config: Arc<ZkClientConfig>, session: Option<zk::Sessio
 }
 
 /// The thread.
-fn run(
-    config: &ZkClientConfig,
-    session: Option<zk::SessionInfo>,
-    opened: oneshot::Sender<Result<Opened, OpenError>>,
-) {
+fn run(config: &ZkClientConfig, session: Option<zk::SessionInfo>, opened: oneshot::Sender<Result<Opened, OpenError>>) {
     let runtime = match runtime::Builder::new_current_thread().enable_time().event_interval(1).build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -334,10 +332,7 @@ enum AttemptError {
     Zk(zk::Error),
 }
 
-async fn connect_once(
-    config: &ZkClientConfig,
-    session: Option<zk::SessionInfo>,
-) -> Result<zk::Client, AttemptError> {
+async fn connect_once(config: &ZkClientConfig, session: Option<zk::SessionInfo>) -> Result<zk::Client, AttemptError> {
     let mut connector = zk::Client::connector().with_session_timeout(config.session_timeout);
     if let Some(session) = session {
         connector = connector.with_session(session);
@@ -376,9 +371,7 @@ fn explained(error: EstablishError, config: &ZkClientConfig) -> OpenError {
             reason: diagnose::what_servers_say(config),
         },
         EstablishError::AuthFailed(reason) => ConnectError::AuthFailed { servers, reason },
-        EstablishError::NoChroot => {
-            ConnectError::NoChroot { servers, chroot: config.connect.chroot().to_owned() }
-        }
+        EstablishError::NoChroot => ConnectError::NoChroot { servers, chroot: config.connect.chroot().to_owned() },
         EstablishError::Config(reason) => ConnectError::Config(format!("ZooKeeper at {servers}: {reason}")),
     })
 }

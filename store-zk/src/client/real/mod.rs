@@ -361,6 +361,9 @@ impl ZkSession for RealSession {
                         ConnectError::AuthFailed { .. } => UnknownCause::AuthFailed,
                         _ => UnknownCause::ConnectionLost,
                     };
+                    if cause == UnknownCause::AuthFailed {
+                        core.set_over(cause);
+                    }
                     return Err(ZkError::unknown(cause, error.to_string()));
                 }
             };

@@ -13,8 +13,7 @@ use crate::client::config::TlsFiles;
 pub(super) fn options(files: &TlsFiles) -> Result<TlsOptions, String> {
     let in_file = |file: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
     let authorities = read_pem(&files.truststore)?;
-    let options =
-        TlsOptions::new().with_pem_ca(&authorities).map_err(|error| in_file(&files.truststore, &error))?;
+    let options = TlsOptions::new().with_pem_ca(&authorities).map_err(|error| in_file(&files.truststore, &error))?;
     let Some(keystore) = &files.keystore else { return Ok(options) };
     let identity = read_pem(keystore)?;
     if identity.contains("BEGIN ENCRYPTED PRIVATE KEY") {

@@ -41,9 +41,7 @@ use sha1::{Digest as _, Sha1};
 
 use self::server::Server;
 use self::session::FakeSession;
-use crate::client::{
-    ConnectError, OpResult, SessionId, Stat, ZkAcl, ZkConnector, ZkError, ZkOp, ZkSession, check,
-};
+use crate::client::{ConnectError, OpResult, SessionId, Stat, ZkAcl, ZkConnector, ZkError, ZkOp, ZkSession, check};
 
 /// The limit of a real server: `jute.maxbuffer` by default.
 pub const REQUEST_SIZE_LIMIT: usize = 0xf_ffff;

@@ -7,7 +7,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::session::FakeSession;
 use super::tree::{Actor, Change, Tree, split};
-use super::{Applied, Fault, FakeNode, REQUEST_SIZE_LIMIT};
+use super::{Applied, FakeNode, Fault, REQUEST_SIZE_LIMIT};
 use crate::client::{OpResult, SessionId, SessionState, WatchEvent, ZkError, ZkOp};
 
 /// What a request does when its turn comes. It holds the way to answer.
@@ -218,7 +218,13 @@ impl Server {
     }
 
     /// Sets a watch for a session that is still connected.
-    pub(super) fn watch(&mut self, id: i64, generation: u64, path: &str, kind: WatchKind) -> oneshot::Receiver<WatchEvent> {
+    pub(super) fn watch(
+        &mut self,
+        id: i64,
+        generation: u64,
+        path: &str,
+        kind: WatchKind,
+    ) -> oneshot::Receiver<WatchEvent> {
         let (fire, fired) = oneshot::channel();
         if self.is_connected(id, generation) {
             self.watchers.push(Watcher { session: id, generation, path: path.to_owned(), kind, fire });

@@ -301,9 +301,9 @@ impl ZkSession for FakeSession {
         let (goodbye, confirmed) = goodbye();
         self.close_with(goodbye);
         Box::pin(async move {
-            confirmed.await.map_err(|_| {
-                ZkError::unknown(UnknownCause::ConnectionLost, "the end of the session was not confirmed")
-            })
+            confirmed
+                .await
+                .map_err(|_| ZkError::unknown(UnknownCause::ConnectionLost, "the end of the session was not confirmed"))
         })
     }
 }

@@ -1,0 +1,143 @@
+use std::fs;
+
+use metadata_core::id::{KRaftLeaderEpoch, TopicId};
+use metadata_core::image::MetadataDelta;
+use metadata_core::record::TopicRecord;
+use metadata_core::uuid::Uuid;
+
+use super::*;
+
+const MARK: BatchMark = (TimestampMs(5), 77);
+
+fn image(topics: u64, end: i64) -> MetadataImage {
+    let mut delta = MetadataDelta::new(&MetadataImage::empty());
+    for number in 0..topics {
+        let topic_id = TopicId(Uuid::from_u64_pair(1, number));
+        delta.replay(&TopicRecord { name: format!("topic-{number}"), topic_id, ..Default::default() }.into()).unwrap();
+    }
+    delta.apply(Position { epoch: KRaftLeaderEpoch(2), end_offset: Offset(end) }, MARK.0)
+}
+
+fn open(dir: &Path) -> ImageCache {
+    let (cache, trouble) = ImageCache::open(dir, ());
+    assert_eq!(trouble, None);
+    cache.unwrap()
+}
+
+fn load(cache: &ImageCache) -> Result<Option<MetadataImage>, String> {
+    cache.load(Offset(i64::MAX), |_| Some(MARK))
+}
+
+#[test]
+fn an_image_comes_back_and_a_later_one_replaces_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("cache");
+    assert_eq!(load(&open(&dir)).unwrap().map(|image| image.position()), None);
+    // Several values each, and fewer than before the second time.
+    for (topics, end) in [(5_000, 10), (3_000, 20_000), (4_000, 40_000)] {
+        let cache = open(&dir);
+        let stored = image(topics, end);
+        cache.store(stored.clone(), MARK);
+        cache.close();
+        let cache = open(&dir);
+        let loaded = load(&cache).unwrap().unwrap();
+        assert!(loaded.same_metadata(&stored));
+        assert_eq!((loaded.position(), loaded.timestamp()), (stored.position(), stored.timestamp()));
+        cache.close();
+    }
+}
+
+#[test]
+fn an_image_that_is_hardly_newer_is_not_stored() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("cache");
+    for (end, cached) in [(100, 100), (200, 100), (10_099, 100), (10_100, 10_100), (5_000, 5_000)] {
+        let cache = open(&dir);
+        // Without a load the cached image is not known to belong to the log.
+        if end != 5_000 {
+            load(&cache).unwrap();
+        }
+        cache.store(image(1, end), MARK);
+        assert_eq!(load(&cache).unwrap().unwrap().position().end_offset, Offset(cached), "end {end}");
+        cache.close();
+    }
+}
+
+#[test]
+fn an_image_of_another_log_or_too_new_is_not_used() {
+    let parent = tempfile::tempdir().unwrap();
+    let cache = open(&parent.path().join("cache"));
+    cache.store(image(10, 30), MARK);
+    assert!(cache.load(Offset(29), |_| Some(MARK)).unwrap().is_none());
+    assert!(cache.load(Offset(30), |_| Some((MARK.0, 78))).unwrap().is_none());
+    assert!(cache.load(Offset(30), |_| None).unwrap().is_none());
+    assert!(cache.load(Offset(30), |_| Some(MARK)).unwrap().is_some());
+}
+
+const STEPS: usize = 24;
+
+fn copy(source: &Path, target: &Path) {
+    fs::create_dir(target).unwrap();
+    for entry in fs::read_dir(source).unwrap().map(Result::unwrap) {
+        if entry.path().is_file() {
+            fs::copy(entry.path(), target.join(entry.file_name())).unwrap();
+        } else {
+            copy(&entry.path(), &target.join(entry.file_name()));
+        }
+    }
+}
+
+/// Whatever happens to sled's files: an image that was stored, or none; never a wrong one, never a panic, and the next
+/// image can be stored.
+#[test]
+fn a_garbled_cache_is_set_aside_and_built_anew() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("cache");
+    // Large enough for several of sled's segments: damage in the last one is taken for a torn end, silently.
+    let stored = image(60_000, 10);
+    let cache = open(&dir);
+    cache.store(stored.clone(), MARK);
+    cache.close();
+    let sound = parent.path().join("sound");
+    copy(&dir, &sound);
+    let bytes = fs::read(sound.join("db")).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    let mut set_aside = 0;
+    for step in 0..STEPS {
+        fs::remove_dir_all(&dir).unwrap();
+        copy(&sound, &dir);
+        let mut garbled = bytes.clone();
+        let at = used * step / STEPS;
+        match step % 3 {
+            0 => garbled[at] ^= 0xff,
+            1 => garbled[at..].fill(0),
+            _ => garbled.truncate(at),
+        }
+        fs::write(dir.join("db"), garbled).unwrap();
+        let (cache, trouble) = ImageCache::open(&dir, ());
+        let cache = cache.unwrap();
+        let loaded = load(&cache);
+        if let Ok(Some(loaded)) = &loaded {
+            assert!(loaded.same_metadata(&stored), "step {step}");
+        }
+        set_aside += usize::from(trouble.is_some() || loaded.is_err());
+        cache.store(stored.clone(), MARK);
+        cache.close();
+        let cache = open(&dir);
+        assert!(load(&cache).unwrap().unwrap().same_metadata(&stored), "step {step}");
+        cache.close();
+    }
+    assert!(set_aside > 0, "none of the damage was noticed");
+    let kept = fs::read_dir(parent.path()).unwrap().count();
+    assert_eq!(kept, 3, "the cache, the sound copy, and one that was set aside");
+}
+
+#[test]
+fn a_folder_that_can_not_be_one_leaves_no_cache_and_a_word_about_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("missing/cache");
+    fs::write(parent.path().join("missing"), b"a file in the way").unwrap();
+    let (cache, trouble) = ImageCache::open(&dir, ());
+    assert!(cache.is_none());
+    assert!(trouble.is_some());
+}

@@ -1,0 +1,124 @@
+//! A disk that is full at any moment of a log's life.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use metadata_core::error::{Error, ErrorKind, Outcome};
+use metadata_core::id::{NodeId, Offset};
+use metadata_core::image::ConfigResource;
+use metadata_core::log::{Append, MetadataLog};
+use metadata_core::metadata_version::MetadataVersion;
+use metadata_core::record::{ConfigRecord, VersionedRecord};
+use metadata_core::store::Txn;
+
+use crate::disk::Disk;
+use crate::{KraftLog, KraftLogOptions};
+
+const NODE: NodeId = NodeId(1);
+
+fn options(dir: &Path) -> KraftLogOptions {
+    let mut options = KraftLogOptions::new(dir, NODE, "cluster");
+    // Sidecars and snapshots all the time, and no database: what sled does on a full disk is its own affair.
+    options.sidecar_every = 500;
+    options.snapshot_every = 2_000;
+    options.cache = false;
+    options
+}
+
+fn config(number: i64) -> VersionedRecord {
+    let record = ConfigRecord {
+        resource_type: 2,
+        resource_name: format!("topic-{number}"),
+        name: "retention.ms".into(),
+        value: Some("1".repeat(100)),
+        ..Default::default()
+    };
+    VersionedRecord::new(record, 0)
+}
+
+fn resource(number: i64) -> ConfigResource {
+    ConfigResource::topic(format!("topic-{number}"))
+}
+
+/// What was acknowledged before something failed, and how that was told.
+struct Failure {
+    acknowledged: Offset,
+    /// Where the first append that failed was to land.
+    attempted: Offset,
+    error: Error,
+}
+
+/// Appends until something fails.
+async fn append_until_full(disk: Disk, dir: &Path) -> Failure {
+    let none = Offset(0);
+    let log = match KraftLog::open_on(disk, options(dir)).await {
+        Ok(log) => log,
+        Err(error) => return Failure { acknowledged: none, attempted: none, error },
+    };
+    let mut acknowledged = none;
+    let epoch = log.extent().epochs.last().unwrap().0;
+    let (attempted, error) = loop {
+        let expected = log.extent().end_offset;
+        let append = Append { epoch, expected: Some(expected), txn: Txn::None, records: vec![config(expected.0)] };
+        match log.append(append).await {
+            Ok(position) => acknowledged = position.end_offset,
+            Err(error) => break (expected, error),
+        }
+    };
+    // A stop is told to everybody, and a shutdown after it does not hang.
+    assert!(log.leadership(None).await.is_err());
+    assert!(log.shutdown().await.is_err());
+    Failure { acknowledged, attempted, error }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_by_file_and_loses_nothing_that_was_acknowledged() {
+    let mut outcomes = BTreeMap::new();
+    for room in (0..14_000).step_by(487) {
+        let dir = tempfile::tempdir().unwrap();
+        KraftLog::format(dir.path(), NODE, "cluster", MetadataVersion::V3_9_IV0).unwrap();
+        let Failure { acknowledged, attempted, error } = append_until_full(Disk::with_room(room), dir.path()).await;
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "room {room}: {error}");
+        assert!(error.to_string().contains("make room"), "room {room}: {error}");
+        assert!(error.to_string().contains(&dir.path().display().to_string()), "room {room}: {error}");
+
+        let log = KraftLog::open(options(dir.path())).await.unwrap();
+        for offset in 1..acknowledged.0 {
+            assert!(log.image().config(&resource(offset)).is_some(), "room {room}: offset {offset} was acknowledged");
+        }
+        if attempted > Offset(0) {
+            let applied = log.image().config(&resource(attempted.0)).is_some();
+            assert!(!applied || error.outcome() == Outcome::Unknown, "room {room}: {error}");
+            *outcomes.entry(format!("{:?}", error.outcome())).or_insert(0) += 1;
+        }
+        log.shutdown().await.unwrap();
+    }
+    assert!(outcomes.contains_key("Unknown"), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_snapshot_without_room_is_refused_by_file_and_the_log_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    KraftLog::format(dir.path(), NODE, "cluster", MetadataVersion::V3_9_IV0).unwrap();
+    let mut options = options(dir.path());
+    options.snapshot_every = u64::MAX;
+    options.sidecar_every = u64::MAX;
+    // A snapshot repeats what the log has, behind a header.
+    let disk = Disk::with_room(9_000);
+    let log = KraftLog::open_on(disk, options.clone()).await.unwrap();
+    let epoch = log.extent().epochs.last().unwrap().0;
+    let append = |expected: i64| {
+        log.append(Append {
+            epoch,
+            expected: Some(Offset(expected)),
+            txn: Txn::None,
+            records: (0..20).map(|number| config(expected + number)).collect(),
+        })
+    };
+    append(1).await.unwrap();
+    let error = log.snapshot().await.unwrap_err();
+    assert!(error.to_string().contains(".checkpoint.part") && error.to_string().contains("make room"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(log.leadership(None).await.unwrap().active);
+    drop(log);
+}

@@ -1,0 +1,434 @@
+//! [`KraftLog`]: the metadata log of a quorum of one, and the port [`MetadataLog`] over it.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use metadata_core::error::{Error, ErrorKind, Outcome, Result};
+use metadata_core::id::{KRaftLeaderEpoch, NodeId, Offset, Position};
+use metadata_core::image::MetadataImage;
+use metadata_core::leadership::LogExtent;
+use metadata_core::log::{Append, LeaderAndEpoch, LogBatch, MetadataLog, RECORDS_PER_BATCH_MAX};
+use metadata_core::metadata_version::MetadataVersion;
+use metadata_core::record::{BeginTransactionRecord, EndTransactionRecord, VersionedRecord, ZkMigrationState};
+use metadata_core::store::{Receipt, Txn};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+
+use crate::batch::BatchBuilder;
+use crate::codec::Blob;
+use crate::disk::Disk;
+use crate::format;
+use crate::health::Health;
+use crate::log::MetaProperties;
+use crate::log::layout::Layout;
+use crate::log::read::{below_start, read_batches};
+use crate::log::snapshot::{SnapshotReader, list_snapshots};
+use crate::log::writer::Segments;
+use crate::open::{self, Running};
+use crate::options::KraftLogOptions;
+use crate::quorum::machine::Machine;
+use crate::quorum::proposal::{ProposedBatch, ProposedTxn};
+use crate::quorum::propose::{Arriving, Waiting, fenced, now};
+use crate::quorum::shape;
+use crate::quorum::types::Raft;
+use crate::quorum::view::View;
+
+pub use crate::open::Recovery;
+
+/// Kafka's metadata log of a quorum of one: a real Raft log underneath, a real Kafka log directory on top.
+///
+/// - An append is acknowledged when it is synced in Raft's log and applied to the Kafka log.
+/// - `__cluster_metadata-0` holds committed batches only, as a KRaft controller's would. After [`Self::shutdown`] it is
+///   complete and whole; after a crash its end may be torn, until the next open mends it from Raft's log.
+/// - Each start is a new epoch, with a LeaderChange batch of its own.
+///
+/// Dropping it without [`Self::shutdown`] is like a crash that loses nothing. The directory's lock is given up when the
+/// threads that write have ended.
+pub struct KraftLog {
+    options: KraftLogOptions,
+    layout: Layout,
+    health: Health,
+    recovery: Recovery,
+    segments: Arc<Segments>,
+    view: watch::Receiver<View>,
+    leadership: watch::Receiver<LeaderAndEpoch>,
+    active: watch::Receiver<Option<KRaftLeaderEpoch>>,
+    /// Gone once the log is shut down.
+    appends: Mutex<Option<mpsc::UnboundedSender<Arriving>>>,
+    raft: Raft,
+    machine: Machine,
+    tasks: Vec<AbortHandle>,
+    ending: Mutex<Option<Ending>>,
+}
+
+/// How long a snapshot may be under way before it is asked for again.
+const SNAPSHOT_RETRY: Duration = Duration::from_millis(100);
+
+/// What [`KraftLog::shutdown`] waits for.
+pub(crate) struct Ending {
+    pub(crate) proposer: tokio::task::JoinHandle<()>,
+    pub(crate) applying: JoinHandle<()>,
+    pub(crate) raft_log: JoinHandle<()>,
+    pub(crate) cache: Option<Arc<crate::cache::ImageCache>>,
+}
+
+impl std::fmt::Debug for KraftLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KraftLog").field("data_dir", &self.options.data_dir).finish_non_exhaustive()
+    }
+}
+
+impl KraftLog {
+    /// Makes `data_dir` a data directory of `node_id` in `cluster_id`, as `kafka-storage format` does: `meta.properties`
+    /// with a random directory id, and `bootstrap.checkpoint` with the metadata version. It blocks on the disk.
+    ///
+    /// # Errors
+    /// `Invalid`: the directory is formatted already or holds a log, a negative node id, an empty cluster id, or a metadata
+    /// version below 3.3-IV0, at which no log can start. `Unavailable`: it can't be written.
+    pub fn format(
+        data_dir: impl AsRef<Path>,
+        node_id: NodeId,
+        cluster_id: &str,
+        metadata_version: MetadataVersion,
+    ) -> Result<MetaProperties> {
+        let layout = Layout::new(data_dir.as_ref());
+        format::format(&Disk::default(), &layout, node_id, cluster_id, metadata_version)
+    }
+
+    /// What a data directory says about itself, or `None` when it is not formatted.
+    ///
+    /// # Errors
+    /// `Invalid`: its `meta.properties` is not Kafka's. `Unavailable`: it can't be read.
+    pub fn properties(data_dir: impl AsRef<Path>) -> Result<Option<MetaProperties>> {
+        MetaProperties::read(&Layout::new(data_dir.as_ref()).meta_properties())
+    }
+
+    /// Opens a formatted data directory, and waits until this only voter leads: everything that was ever acknowledged is
+    /// applied then. Must be called within a tokio runtime with its timers enabled.
+    ///
+    /// # Errors
+    /// `Unavailable`: another process has the directory, or it can't be read or written. `Invalid`: it is not formatted, or
+    /// belongs to another node or cluster. `Corrupt`: damage, with the place; nothing was changed but for the torn ends
+    /// that a crash leaves.
+    pub async fn open(options: KraftLogOptions) -> Result<Self> {
+        Self::open_on(Disk::default(), options).await
+    }
+
+    pub(crate) async fn open_on(disk: Disk, options: KraftLogOptions) -> Result<Self> {
+        let Running { layout, health, recovery, segments, view, leadership, active, appends, raft, machine, tasks, ending } =
+            open::open(disk, &options).await?;
+        let log = Self {
+            options,
+            layout,
+            health,
+            recovery,
+            segments,
+            view,
+            leadership,
+            active,
+            appends: Mutex::new(Some(appends)),
+            raft,
+            machine,
+            tasks,
+            ending: Mutex::new(Some(ending)),
+        };
+        log.wait_until_active().await?;
+        Ok(log)
+    }
+
+    async fn wait_until_active(&self) -> Result<()> {
+        let mut active = self.active.clone();
+        let waited = active.wait_for(Option::is_some);
+        tokio::select! {
+            waited = waited => waited.map(drop).map_err(|_| self.health.error(Outcome::NotApplied)),
+            stopped = self.health.wait() => Err(stopped.error(Outcome::NotApplied)),
+        }
+    }
+
+    /// What the open mended.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// The options that it was opened with.
+    pub fn options(&self) -> &KraftLogOptions {
+        &self.options
+    }
+
+    /// Writes the first records of an empty log, in one append: Begin "Bootstrap records", the metadata version, the
+    /// migration state, End; without a transaction below 3.6-IV1 (`ActivationRecordsGenerator.java`). A migration starts
+    /// with [`ZkMigrationState::PreMigration`], which the metadata version must allow.
+    ///
+    /// # Errors
+    /// `Conflict`: the log has records already. `Invalid`: the metadata version is too low for a migration. Else as
+    /// [`MetadataLog::append`].
+    pub async fn bootstrap(&self, metadata_version: MetadataVersion, state: ZkMigrationState) -> Result<Position> {
+        let start = self.leadership.borrow().epoch;
+        let position = self.end().await?;
+        // The LeaderChange batches of leaders who wrote nothing else don't count.
+        if !self.is_free_of_records().await? {
+            let message = format!("the log has records already; it ends at {position}");
+            return Err(Error::not_applied(ErrorKind::Conflict, message));
+        }
+        if state == ZkMigrationState::PreMigration && !metadata_version.supports_zk_migration_start() {
+            let least = MetadataVersion::V3_6_IV1;
+            let message = format!("a migration needs metadata version {least} or later, not {metadata_version}");
+            return Err(Error::not_applied(ErrorKind::Invalid, message));
+        }
+        let mut records = format::bootstrap_records(metadata_version);
+        if metadata_version.supports_zk_migration_state() {
+            records.push(VersionedRecord::new(state.to_record(), 0));
+        }
+        if metadata_version.supports_zk_migration_start() {
+            let begin = BeginTransactionRecord { name: Some("Bootstrap records".to_owned()), ..Default::default() };
+            records.insert(0, VersionedRecord::new(begin, 0));
+            records.push(VersionedRecord::new(EndTransactionRecord::default(), 0));
+        }
+        self.append(Append { epoch: start, expected: Some(position.end_offset), txn: Txn::None, records }).await
+    }
+
+    /// Whether the log consists of LeaderChange batches alone.
+    async fn is_free_of_records(&self) -> Result<bool> {
+        let mut from = self.view.borrow().start;
+        if from > Offset::ZERO {
+            return Ok(false);
+        }
+        loop {
+            let batches = self.read(from, RECORDS_PER_BATCH_MAX).await?;
+            let Some(last) = batches.last() else { return Ok(true) };
+            if batches.iter().any(|batch| !batch.records.is_empty()) {
+                return Ok(false);
+            }
+            from = last.end_offset;
+        }
+    }
+
+    /// Takes a snapshot now, and gives Raft's log back up to it. While a transaction is open it shows the state before its
+    /// Begin. Returns what the snapshot covers.
+    ///
+    /// # Errors
+    /// `Unavailable`: the snapshot can't be written, and the log goes on without it. `Unavailable` or `Corrupt`: the log has
+    /// stopped, now or before.
+    pub async fn snapshot(&self) -> Result<Position> {
+        let failed = || self.health.error(Outcome::NotApplied);
+        let mut view = self.view.clone();
+        let wanted = self.machine.snapshot_base().await.map_err(|_| failed())?.base.applied;
+        loop {
+            let (finished, failures) = {
+                let view = view.borrow_and_update();
+                (view.snapshots_finished, view.snapshots_failed.0)
+            };
+            let newest = self.machine.current_snapshot().await.map_err(|_| failed())?;
+            if let Some(newest) = newest.filter(|newest| newest.base.applied >= wanted) {
+                return Ok(newest.id().position());
+            }
+            self.raft.trigger().snapshot().await.map_err(|_| failed())?;
+            tokio::select! {
+                waited = view.wait_for(|view| view.snapshots_finished > finished || view.snapshots_failed.0 > failures) => {
+                    let view = waited.map_err(|_| failed())?;
+                    if view.snapshots_failed.0 > failures {
+                        return Err(Error::not_applied(ErrorKind::Unavailable, view.snapshots_failed.1.clone()));
+                    }
+                }
+                stopped = self.health.wait() => return Err(stopped.error(Outcome::NotApplied)),
+                // openraft lets a trigger go while it still thinks of the snapshot before.
+                () = tokio::time::sleep(SNAPSHOT_RETRY) => {}
+            }
+        }
+    }
+
+    /// Stops: what was appended before is decided, then everything is synced. Afterwards the Kafka log is complete and
+    /// whole, and the directory's lock is free. A second call does nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`: the log had stopped before for another reason, or the last sync failed. Nothing that was
+    /// acknowledged is lost.
+    pub async fn shutdown(&self) -> Result<()> {
+        let ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Ending { proposer, applying, raft_log, cache }) = ending else { return Ok(()) };
+        let stopped_before = self.health.stopped();
+        // Without a sender the proposer ends, once everything is answered.
+        self.appends.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = proposer.await;
+        let _ = self.raft.shutdown().await;
+        for task in &self.tasks {
+            task.abort();
+        }
+        let closed = self.machine.close().await;
+        let image = self.image();
+        let segments = Arc::clone(&self.segments);
+        let start = self.view.borrow().start;
+        let threads = tokio::task::spawn_blocking(move || {
+            let _ = applying.join();
+            let _ = raft_log.join();
+            if let Some(cache) = cache {
+                open::store_image(&cache, &segments, start, image);
+                cache.close();
+            }
+        });
+        let _ = threads.await;
+        self.health.stop(ErrorKind::Unavailable, "it was shut down");
+        match (stopped_before, closed) {
+            (Some(stopped), _) => Err(stopped.error(Outcome::NotApplied)),
+            (None, Err(_)) => Err(self.health.error(Outcome::NotApplied)),
+            (None, Ok(())) => Ok(()),
+        }
+    }
+
+    /// Makes the batch of an append, or says why it can't be one.
+    fn prepare(append: Append) -> Result<(KRaftLeaderEpoch, usize, ProposedBatch)> {
+        let invalid = |message: String| Error::not_applied(ErrorKind::Invalid, message);
+        let Append { epoch, expected, txn, records } = append;
+        if records.is_empty() {
+            return Err(invalid("there are no records to append".to_owned()));
+        }
+        if expected.is_none() && txn == Txn::None {
+            return Err(invalid("outside a transaction the expected offset must be given".to_owned()));
+        }
+        let txn = ProposedTxn::from(txn);
+        shape::check(txn, &records).map_err(invalid)?;
+        let mut builder = BatchBuilder::data(now());
+        let mut frame = Vec::new();
+        for record in &records {
+            frame.clear();
+            let name = record.record.name();
+            record.encode(&mut frame).map_err(|error| invalid(format!("{name} can't be encoded: {error}")))?;
+            builder.push(&frame).map_err(|full| invalid(format!("the records are too many for one batch: {full}")))?;
+        }
+        let batch = builder.finish(Offset::ZERO, KRaftLeaderEpoch(0));
+        let batch = ProposedBatch { expected: expected.map(|offset| offset.0), txn, batch: Blob(batch.into()) };
+        Ok((epoch, records.len(), batch))
+    }
+
+    fn submit(&self, arriving: Arriving) -> Result<()> {
+        let appends = self.appends.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = appends.as_ref().is_some_and(|appends| appends.send(arriving).is_ok());
+        if sent { Ok(()) } else { Err(self.health.error(Outcome::NotApplied)) }
+    }
+}
+
+impl Drop for KraftLog {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+#[async_trait]
+impl MetadataLog for KraftLog {
+    async fn leadership(&self, known: Option<LeaderAndEpoch>) -> Result<LeaderAndEpoch> {
+        if let Some(stopped) = self.health.stopped() {
+            return Err(stopped.error(Outcome::NotApplied));
+        }
+        let mut leadership = self.leadership.clone();
+        tokio::select! {
+            waited = leadership.wait_for(|present| known != Some(*present)) => {
+                waited.map(|present| *present).map_err(|_| self.health.error(Outcome::NotApplied))
+            }
+            stopped = self.health.wait() => Err(stopped.error(Outcome::NotApplied)),
+        }
+    }
+
+    fn append(&self, append: Append) -> Receipt {
+        if let Some(stopped) = self.health.stopped() {
+            return Receipt::refused(stopped.error(Outcome::NotApplied));
+        }
+        let active = *self.active.borrow();
+        if active.is_some_and(|active| active != append.epoch) {
+            return Receipt::refused(fenced(append.epoch, active));
+        }
+        let (epoch, records, batch) = match Self::prepare(append) {
+            Ok(prepared) => prepared,
+            Err(error) => return Receipt::refused(error),
+        };
+        let (answer, answered) = oneshot::channel();
+        if let Err(error) = self.submit(Arriving::Append(Waiting { epoch, records, batch, answer })) {
+            return Receipt::refused(error);
+        }
+        let health = self.health.clone();
+        Receipt::new(async move { answered.await.unwrap_or_else(|_| Err(health.error(Outcome::Unknown))) })
+    }
+
+    async fn end(&self) -> Result<Position> {
+        let (answer, answered) = oneshot::channel();
+        self.submit(Arriving::Barrier(answer))?;
+        answered.await.map_err(|_| self.health.error(Outcome::NotApplied))?;
+        if self.leadership.borrow().active {
+            let confirmed = self.raft.ensure_linearizable().await;
+            confirmed.map_err(|error| {
+                let unconfirmed = || {
+                    let message = format!("this controller can't confirm that it still leads: {error}");
+                    Error::not_applied(ErrorKind::Unavailable, message)
+                };
+                self.health.stopped().map_or_else(unconfirmed, |stopped| stopped.error(Outcome::NotApplied))
+            })?;
+        }
+        Ok(self.image().position())
+    }
+
+    fn extent(&self) -> LogExtent {
+        self.view.borrow().extent.clone()
+    }
+
+    async fn committed(&self, end_offset: Offset) -> Result<Offset> {
+        let mut view = self.view.clone();
+        tokio::select! {
+            waited = view.wait_for(|view| view.extent.end_offset > end_offset) => {
+                waited.map(|view| view.extent.end_offset).map_err(|_| self.health.error(Outcome::NotApplied))
+            }
+            stopped = self.health.wait() => Err(stopped.error(Outcome::NotApplied)),
+        }
+    }
+
+    async fn read(&self, from: Offset, records_max: usize) -> Result<Vec<LogBatch>> {
+        let (start, end) = {
+            let view = self.view.borrow();
+            (view.start, view.extent.end_offset)
+        };
+        if from < start {
+            return Err(below_start(from, start));
+        }
+        let segments = Arc::clone(&self.segments);
+        let read = tokio::task::spawn_blocking(move || read_batches(segments, from, end, records_max)).await;
+        let read = read.map_err(|error| Error::not_applied(ErrorKind::Unavailable, error.to_string()))?;
+        // The segment may have been removed while it was read.
+        let start = self.view.borrow().start;
+        if from < start {
+            return Err(below_start(from, start));
+        }
+        Ok(read?)
+    }
+
+    async fn image_at_most(&self, end_offset: Offset) -> Result<Option<MetadataImage>> {
+        let (image, start) = {
+            let view = self.view.borrow();
+            (view.image.clone(), view.start)
+        };
+        if image.position().end_offset <= end_offset {
+            return Ok(Some(image));
+        }
+        let dir = self.layout.partition();
+        let load = move || {
+            let newest = list_snapshots(&dir)?.into_iter().rev().find(|id| id.end_offset <= end_offset);
+            let Some(id) = newest.filter(|id| id.end_offset >= start) else {
+                return Ok((start == Offset::ZERO).then(MetadataImage::empty));
+            };
+            let reader = SnapshotReader::open(&dir.join(id.file_name()))?;
+            Ok::<_, Error>(Some(reader.load(id.position())?))
+        };
+        let loaded = tokio::task::spawn_blocking(load).await;
+        loaded.map_err(|error| Error::not_applied(ErrorKind::Unavailable, error.to_string()))?
+    }
+
+    fn image(&self) -> MetadataImage {
+        self.view.borrow().image.clone()
+    }
+
+    fn hold(&self, end_offset: Offset) {
+        self.machine.hold(end_offset);
+    }
+}

@@ -1,0 +1,163 @@
+//! Every batch and record of a log, a segment or a snapshot, for people and tools to look at.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use metadata_core::error::{Error, ErrorKind, Result};
+use metadata_core::id::Offset;
+use metadata_core::record::{ControlRecord, DecodeError, VersionedRecord};
+
+use super::damage::{Damage, LogError};
+use super::layout::{PARTITION_DIR, parse_segment_name, segment_name};
+use super::segment::{BatchReader, Sequence};
+use super::writer::segment_names;
+use crate::batch::{Batch, BatchHeader};
+
+/// Goes through files of batches and gives what is in them, one batch at a time. It changes nothing and takes no lock.
+///
+/// Damage is an item like others. What follows it in its file has no known boundary, so the dump goes on with the next
+/// file.
+#[derive(Debug)]
+pub struct Dump {
+    files: VecDeque<PathBuf>,
+    current: Option<(BatchReader, Sequence)>,
+    /// Segments of one log follow each other; other files stand alone.
+    next: Option<Offset>,
+}
+
+/// What a dump meets.
+#[derive(Debug)]
+pub enum DumpItem {
+    /// A sound batch.
+    Batch(DumpedBatch),
+    /// Bytes that are no sound batch, or a batch in a wrong place.
+    Damage(Damage),
+}
+
+/// A batch with its records.
+#[derive(Debug)]
+pub struct DumpedBatch {
+    /// Its file.
+    pub file: PathBuf,
+    /// The byte in the file at which it begins.
+    pub position: u64,
+    /// Its header.
+    pub header: BatchHeader,
+    /// Its records, in order.
+    pub records: Vec<DumpedRecord>,
+}
+
+/// A record of a batch.
+#[derive(Debug)]
+pub struct DumpedRecord {
+    /// Its offset. In a snapshot: its number in the file.
+    pub offset: Offset,
+    /// Bytes of its value.
+    pub value_len: usize,
+    /// What its value says, or why it can't be read.
+    pub content: Result<RecordContent, DecodeError>,
+}
+
+/// What a record's value says.
+#[derive(Debug)]
+pub enum RecordContent {
+    /// Raft's own record.
+    Control(ControlRecord),
+    /// A metadata record.
+    Metadata(VersionedRecord),
+}
+
+impl Dump {
+    /// The log of a data directory, of its `__cluster_metadata-0`, or a single `.log` or `.checkpoint` file.
+    ///
+    /// Of a directory the segments are dumped, in the order of their offsets; its snapshots are files of their own.
+    ///
+    /// # Errors
+    /// `Unavailable`: the path can't be read. `Invalid`: there is no log in the directory.
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.is_dir() {
+            return Ok(Self { files: [path.to_owned()].into(), current: None, next: None });
+        }
+        let inner = path.join(PARTITION_DIR);
+        let dir = if inner.is_dir() { inner } else { path.to_owned() };
+        let bases = segment_names(&dir)?;
+        if bases.is_empty() {
+            let message = format!("there is no metadata log in {}: no file is named like {}", dir.display(), segment_name(Offset(0)));
+            return Err(Error::not_applied(ErrorKind::Invalid, message));
+        }
+        let next = bases.first().copied();
+        Ok(Self { files: bases.into_iter().map(|base| dir.join(segment_name(base))).collect(), current: None, next })
+    }
+
+    fn step(&mut self) -> Result<Option<DumpItem>, LogError> {
+        loop {
+            let Some((reader, sequence)) = &mut self.current else {
+                let Some(path) = self.files.pop_front() else { return Ok(None) };
+                if let Some(damage) = self.start(&path)? {
+                    return Ok(Some(DumpItem::Damage(damage)));
+                }
+                continue;
+            };
+            let (file, position, expected) = (reader.path().to_owned(), reader.position(), sequence.next);
+            let Some(batch) = reader.next(Some(expected))? else {
+                self.next = self.next.map(|_| expected);
+                self.current = None;
+                continue;
+            };
+            return Ok(Some(match sequence.take(batch.header()) {
+                Ok(()) => DumpItem::Batch(dump_batch(file, position, &batch)),
+                Err(reason) => {
+                    // The batch itself is sound: go on behind it, from where it says it is.
+                    *sequence = Sequence { next: batch.header().end_offset(), epoch: batch.header().epoch };
+                    DumpItem::Damage(Damage { file, position, offset: Some(expected), reason })
+                }
+            }));
+        }
+    }
+
+    /// Opens the next file. A segment must start where the one before ended.
+    fn start(&mut self, path: &Path) -> Result<Option<Damage>, LogError> {
+        let base = path.file_name().and_then(|name| name.to_str()).and_then(parse_segment_name);
+        let start = base.unwrap_or(Offset(0));
+        self.current = Some((BatchReader::open(path, 0)?, Sequence::starting_at(start)));
+        Ok(self.next.filter(|expected| *expected != start).map(|expected| Damage {
+            file: path.to_owned(),
+            position: 0,
+            offset: Some(expected),
+            reason: format!("the segment starts at offset {start}, the one before ends at {expected}"),
+        }))
+    }
+}
+
+impl Iterator for Dump {
+    type Item = Result<DumpItem>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.step() {
+            Ok(item) => item.map(Ok),
+            Err(LogError::Damage(damage)) => {
+                self.current = None;
+                // Where the next segment must start is no longer known; its own name is taken for it.
+                self.next = None;
+                Some(Ok(DumpItem::Damage(damage)))
+            }
+            Err(error) => {
+                self.current = None;
+                self.files.clear();
+                Some(Err(error.into()))
+            }
+        }
+    }
+}
+
+fn dump_batch(file: PathBuf, position: u64, batch: &Batch<'_>) -> DumpedBatch {
+    let records = batch.records().flatten().map(|record| DumpedRecord {
+        offset: record.offset,
+        value_len: record.value.len(),
+        content: match record.control() {
+            Some(control) => control.map(RecordContent::Control),
+            None => VersionedRecord::decode(record.value).map(RecordContent::Metadata),
+        },
+    });
+    DumpedBatch { file, position, header: *batch.header(), records: records.collect() }
+}

@@ -1,0 +1,371 @@
+//! The thread that owns the applied state, and what openraft and the log ask of it.
+//!
+//! Applying writes files and replays records, so it has a thread of its own: a busy or slow disk never holds up Raft's
+//! heartbeats.
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use metadata_core::error::ErrorKind;
+use metadata_core::id::{NodeId, Offset};
+use metadata_core::image::MetadataImage;
+use metadata_core::leadership::LogExtent;
+use openraft::{AnyError, StorageIOError};
+use tokio::sync::{oneshot, watch};
+
+use super::apply::{ApplyError, SnapshotBase, StateMachine};
+use super::proposal::Applied;
+use super::types::{Entry, LogId, StorageError, StoredMembership, node_id};
+use super::view::View;
+use crate::disk::Disk;
+use crate::health::Health;
+use crate::log::damage::LogError;
+use crate::log::layout::Layout;
+use crate::log::lock::DirectoryLock;
+use crate::log::quorum_state::QuorumState;
+use crate::log::snapshot::list_snapshots;
+use crate::raftlog::EntryError;
+use crate::sidecar::StoredSnapshot;
+
+/// Sizes at which the thread does more than apply. All of them in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// After so much of Raft's log the sidecar is written: as much is applied again after a crash, at most.
+    pub(crate) sidecar_every: u64,
+    /// After so much of the Kafka log a snapshot is due.
+    pub(crate) snapshot_every: u64,
+    /// Above it old snapshots go, and segments below the oldest one.
+    pub(crate) retention: u64,
+    /// Above it a hold is given up.
+    pub(crate) hold: u64,
+}
+
+/// What is asked of the thread.
+enum Job {
+    Apply(Vec<Entry>, oneshot::Sender<Result<Vec<Applied>, Failed>>),
+    State(oneshot::Sender<(Option<LogId>, StoredMembership)>),
+    SnapshotBase(oneshot::Sender<SnapshotBase>),
+    SnapshotWritten(StoredSnapshot, oneshot::Sender<Result<(), Failed>>),
+    SnapshotFailed(String, oneshot::Sender<()>),
+    CurrentSnapshot(oneshot::Sender<Option<StoredSnapshot>>),
+    Install(StoredSnapshot, MetadataImage, oneshot::Sender<Result<(), Failed>>),
+    Hold(Offset),
+    Close(oneshot::Sender<Result<(), Failed>>),
+}
+
+/// The thread failed; [`Health`] knows why.
+#[derive(Debug, Clone)]
+pub(crate) struct Failed(pub(crate) String);
+
+impl From<Failed> for StorageError {
+    fn from(failed: Failed) -> Self {
+        StorageIOError::write_state_machine(AnyError::error(failed.0)).into()
+    }
+}
+
+/// Asks the thread. Clones ask the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Machine {
+    jobs: mpsc::Sender<Job>,
+    health: Health,
+    pub(crate) disk: Disk,
+    pub(crate) layout: Layout,
+}
+
+/// What the thread works with.
+pub(crate) struct MachineParts {
+    pub(crate) state: StateMachine,
+    pub(crate) disk: Disk,
+    pub(crate) layout: Layout,
+    pub(crate) limits: Limits,
+    pub(crate) view: watch::Sender<View>,
+    pub(crate) health: Health,
+    /// Kept by the thread, so that nobody else opens the directory while it still writes.
+    pub(crate) lock: std::sync::Arc<DirectoryLock>,
+}
+
+impl Machine {
+    /// Starts the thread.
+    pub(crate) fn start(parts: MachineParts) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (jobs, receiver) = mpsc::channel();
+        let machine =
+            Self { jobs, health: parts.health.clone(), disk: parts.disk.clone(), layout: parts.layout.clone() };
+        let worker = Worker {
+            state: parts.state,
+            disk: parts.disk,
+            layout: parts.layout,
+            limits: parts.limits,
+            view: parts.view,
+            health: parts.health,
+            hold: None,
+            hold_given_up: false,
+            since_sidecar: 0,
+            since_snapshot: 0,
+            snapshots_finished: 0,
+            snapshots_failed: (0, String::new()),
+            failed: false,
+            _lock: parts.lock,
+        };
+        worker.publish();
+        let thread = std::thread::Builder::new().name("kraft-apply".to_owned());
+        Ok((machine, thread.spawn(move || worker.run(receiver))?))
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, Failed> {
+        let (answer, answered) = oneshot::channel();
+        // Either fails only when the thread has ended: after a failure, or after `close`.
+        self.jobs.send(job(answer)).map_err(|_| self.failed())?;
+        answered.await.map_err(|_| self.failed())
+    }
+
+    fn failed(&self) -> Failed {
+        Failed(self.health.stopped().map_or_else(|| "it was closed".to_owned(), |stopped| stopped.reason))
+    }
+
+    pub(crate) async fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Applied>, Failed> {
+        self.ask(|answer| Job::Apply(entries, answer)).await?
+    }
+
+    /// The last applied entry and the membership.
+    pub(crate) async fn state(&self) -> Result<(Option<LogId>, StoredMembership), Failed> {
+        self.ask(Job::State).await
+    }
+
+    /// The state that a snapshot shows now.
+    pub(crate) async fn snapshot_base(&self) -> Result<SnapshotBase, Failed> {
+        self.ask(Job::SnapshotBase).await
+    }
+
+    /// Notes a snapshot whose file is durable. Once this returns Raft's log may be purged up to it.
+    pub(crate) async fn snapshot_written(&self, snapshot: StoredSnapshot) -> Result<(), Failed> {
+        self.ask(|answer| Job::SnapshotWritten(snapshot, answer)).await?
+    }
+
+    /// Notes that a snapshot could not be written. The log goes on without it.
+    pub(crate) async fn snapshot_failed(&self, reason: String) -> Result<(), Failed> {
+        self.ask(|answer| Job::SnapshotFailed(reason, answer)).await
+    }
+
+    /// The newest snapshot.
+    pub(crate) async fn current_snapshot(&self) -> Result<Option<StoredSnapshot>, Failed> {
+        self.ask(Job::CurrentSnapshot).await
+    }
+
+    /// Replaces everything by a snapshot that was received, and whose file is durable.
+    pub(crate) async fn install(&self, snapshot: StoredSnapshot, image: MetadataImage) -> Result<(), Failed> {
+        self.ask(|answer| Job::Install(snapshot, image, answer)).await?
+    }
+
+    /// Keeps the log from `offset` on (inclusive), and a snapshot at or below it.
+    pub(crate) fn hold(&self, offset: Offset) {
+        // A thread that has ended removes nothing.
+        let _ = self.jobs.send(Job::Hold(offset));
+    }
+
+    /// Makes the Kafka log whole and ends the thread.
+    pub(crate) async fn close(&self) -> Result<(), Failed> {
+        self.ask(Job::Close).await?
+    }
+}
+
+struct Worker {
+    state: StateMachine,
+    disk: Disk,
+    layout: Layout,
+    limits: Limits,
+    view: watch::Sender<View>,
+    health: Health,
+    hold: Option<Offset>,
+    hold_given_up: bool,
+    since_sidecar: u64,
+    since_snapshot: u64,
+    snapshots_finished: u64,
+    snapshots_failed: (u64, String),
+    failed: bool,
+    _lock: std::sync::Arc<DirectoryLock>,
+}
+
+impl Worker {
+    fn run(mut self, jobs: mpsc::Receiver<Job>) {
+        for job in jobs {
+            // Whoever asked may have been stopped meanwhile, so nobody may wait for an answer.
+            match job {
+                Job::Apply(entries, answer) => {
+                    let applied = self.apply(entries);
+                    let _ = answer.send(self.report(applied));
+                }
+                Job::State(answer) => {
+                    let _ = answer.send((self.state.applied(), self.state.membership().clone()));
+                }
+                Job::SnapshotBase(answer) => {
+                    let _ = answer.send(self.state.snapshot_base());
+                }
+                Job::SnapshotWritten(snapshot, answer) => {
+                    let noted = self.snapshot_written(snapshot);
+                    let _ = answer.send(self.report(noted));
+                }
+                Job::SnapshotFailed(reason, answer) => {
+                    tracing::error!(%reason, "a snapshot could not be written; the log goes on without it");
+                    // The next try comes when as much was written again.
+                    self.since_snapshot = 0;
+                    self.snapshots_failed = (self.snapshots_failed.0 + 1, reason);
+                    self.publish();
+                    let _ = answer.send(());
+                }
+                Job::CurrentSnapshot(answer) => {
+                    let _ = answer.send(self.state.snapshot.clone());
+                }
+                Job::Install(snapshot, image, answer) => {
+                    let installed = self.install(snapshot, image);
+                    let _ = answer.send(self.report(installed));
+                }
+                Job::Hold(offset) => self.hold = Some(offset),
+                Job::Close(answer) => {
+                    let closed = self.save();
+                    let _ = answer.send(self.report(closed));
+                    return;
+                }
+            }
+            // After a failure nothing more is written: what the files hold is no longer known for sure.
+            if self.failed {
+                return;
+            }
+        }
+    }
+
+    fn report<T>(&mut self, result: Result<T, ApplyError>) -> Result<T, Failed> {
+        result.map_err(|error| {
+            self.failed = true;
+            let kind = match &error {
+                ApplyError::Log(LogError::Damage(_))
+                | ApplyError::Entry(EntryError::Damage(_) | EntryError::Missing(_)) => ErrorKind::Corrupt,
+                _ => ErrorKind::Unavailable,
+            };
+            let reason = error.to_string();
+            tracing::error!(%reason, "the metadata log stops");
+            self.health.stop(kind, reason.clone());
+            Failed(reason)
+        })
+    }
+
+    fn apply(&mut self, entries: Vec<Entry>) -> Result<Vec<Applied>, ApplyError> {
+        let mut answers = Vec::with_capacity(entries.len());
+        for entry in entries {
+            self.since_sidecar += entry_bytes(&entry);
+            let end = self.state.log.end();
+            let bytes = self.state.log.segments().bytes();
+            let answer = self.state.apply(entry)?;
+            let written = self.state.log.segments().bytes().saturating_sub(bytes);
+            debug_assert!(written > 0 || self.state.log.end() == end);
+            self.since_snapshot += written;
+            if let Applied::Started(_) = answer {
+                self.note_leader()?;
+            }
+            answers.push(answer);
+        }
+        if self.since_sidecar >= self.limits.sidecar_every {
+            self.save()?;
+        }
+        self.publish();
+        Ok(answers)
+    }
+
+    /// Tells Kafka's files about a new leader.
+    fn note_leader(&self) -> Result<(), ApplyError> {
+        let Some(started) = self.state.started() else { return Ok(()) };
+        let voters: Vec<NodeId> = self.state.membership().membership().voter_ids().map(node_id).collect();
+        let state = QuorumState::new(Some(started.leader), started.epoch, &voters);
+        state.write(&self.disk, &self.layout.quorum_state())?;
+        Ok(self.state.log.epochs().write(&self.disk, &self.layout.leader_epoch_checkpoint())?)
+    }
+
+    /// Syncs the Kafka log, then writes the sidecar.
+    fn save(&mut self) -> Result<(), ApplyError> {
+        self.state.log.sync()?;
+        self.state.sidecar().write(&self.disk, &self.layout.raft())?;
+        self.state.log.epochs().write(&self.disk, &self.layout.leader_epoch_checkpoint())?;
+        self.since_sidecar = 0;
+        Ok(())
+    }
+
+    fn snapshot_written(&mut self, snapshot: StoredSnapshot) -> Result<(), ApplyError> {
+        let newer = self.state.snapshot.as_ref().is_none_or(|present| present.base.applied <= snapshot.base.applied);
+        if newer {
+            self.state.snapshot = Some(snapshot);
+        }
+        self.save()?;
+        self.since_snapshot = 0;
+        self.snapshots_finished += 1;
+        self.retain()?;
+        self.publish();
+        Ok(())
+    }
+
+    fn install(&mut self, snapshot: StoredSnapshot, image: MetadataImage) -> Result<(), ApplyError> {
+        self.state.install(snapshot, image)?;
+        self.save()?;
+        self.since_snapshot = 0;
+        self.publish();
+        Ok(())
+    }
+
+    /// Removes old snapshots and the segments below the oldest one, while there is more than the limit allows
+    /// (`KafkaMetadataLog.cleanSnapshots`). The newest snapshot always stays.
+    fn retain(&mut self) -> Result<(), ApplyError> {
+        let dir = self.layout.partition();
+        let mut snapshots = list_snapshots(&dir)?.into_iter().peekable();
+        let size = |path: PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let mut total = self.state.log.segments().bytes();
+        total += list_snapshots(&dir)?.iter().map(|id| size(dir.join(id.file_name()))).sum::<u64>();
+        while total > self.limits.retention {
+            let (Some(oldest), Some(next)) = (snapshots.next(), snapshots.peek()) else { break };
+            if !self.may_remove_below(next.end_offset, total) {
+                break;
+            }
+            let path = dir.join(oldest.file_name());
+            total = total.saturating_sub(size(path.clone()));
+            self.disk.remove(&path)?;
+            let before = self.state.log.segments().bytes();
+            self.state.log.remove_before(next.end_offset)?;
+            total = total.saturating_sub(before - self.state.log.segments().bytes());
+        }
+        Ok(())
+    }
+
+    fn may_remove_below(&mut self, offset: Offset, total: u64) -> bool {
+        let Some(hold) = self.hold.filter(|hold| *hold < offset) else { return true };
+        if total <= self.limits.hold {
+            return false;
+        }
+        if !self.hold_given_up {
+            self.hold_given_up = true;
+            let limit = self.limits.hold;
+            tracing::warn!(%hold, total, limit, "the log is no longer kept for the store that lags behind: it needs a full sync");
+        }
+        true
+    }
+
+    fn publish(&self) {
+        let image = self.state.image().clone();
+        let extent = LogExtent { epochs: self.state.log.epochs().as_slice().to_vec(), end_offset: self.state.log.end() };
+        self.view.send_replace(View {
+            image,
+            start: self.state.log.start(),
+            extent,
+            started: self.state.started(),
+            snapshots_finished: self.snapshots_finished,
+            snapshots_failed: self.snapshots_failed.clone(),
+            snapshot_due: self.since_snapshot >= self.limits.snapshot_every,
+        });
+    }
+}
+
+fn entry_bytes(entry: &Entry) -> u64 {
+    use super::proposal::Proposal;
+    use super::types::Payload;
+    match &entry.payload {
+        Payload::Normal(Proposal::Append { batches, .. }) => batches.iter().map(|batch| batch.batch.0.len() as u64).sum(),
+        _ => 64,
+    }
+}

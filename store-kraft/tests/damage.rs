@@ -1,0 +1,214 @@
+//! Files that are damaged while no process has them.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::*;
+use metadata_core::error::{Error, ErrorKind};
+use metadata_core::id::Offset;
+use metadata_core::log::MetadataLog;
+use store_kraft::KraftLog;
+
+fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|found| found == extension));
+    files.sort();
+    files
+}
+
+fn segment(dir: &Path) -> PathBuf {
+    files(&dir.join("__cluster_metadata-0"), "log").remove(0)
+}
+
+fn entries(dir: &Path) -> PathBuf {
+    files(&dir.join("raft"), "entries").remove(0)
+}
+
+fn copy(source: &Path, target: &Path) {
+    fs::create_dir_all(target).unwrap();
+    for entry in fs::read_dir(source).unwrap().map(Result::unwrap) {
+        let target = target.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A directory as a killed process leaves it: the Kafka log reaches past the sidecar. And the log's end.
+async fn killed() -> (tempfile::TempDir, Offset) {
+    let dir = formatted();
+    let log = open(dir.path()).await;
+    let epoch = epoch(&log).await;
+    for number in 0..20 {
+        log.append(at(epoch, 1 + number, vec![topic(number as u64)])).await.unwrap();
+    }
+    let end = log.extent().end_offset;
+    let killed = tempfile::tempdir().unwrap();
+    copy(dir.path(), killed.path());
+    log.shutdown().await.unwrap();
+    (killed, end)
+}
+
+/// The same after a clean stop.
+async fn stopped() -> tempfile::TempDir {
+    let (dir, _) = killed().await;
+    open(dir.path()).await.shutdown().await.unwrap();
+    dir
+}
+
+async fn refused(dir: &Path) -> Error {
+    let error = KraftLog::open(options(dir)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    error
+}
+
+#[tokio::test]
+async fn a_kafka_log_that_is_torn_past_the_sidecar_is_written_again_byte_for_byte() {
+    let (dir, end) = killed().await;
+    let path = segment(dir.path());
+    let sound = fs::read(&path).unwrap();
+    assert!(!sound.is_empty());
+    for (name, bytes) in [
+        ("cut in its last batch", sound[..sound.len() - 3].to_vec()),
+        ("cut in its first batch", sound[..10].to_vec()),
+        ("empty", Vec::new()),
+        ("flipped", sound.iter().enumerate().map(|(at, byte)| if at == 300 { !byte } else { *byte }).collect()),
+        ("zeros behind it", sound.iter().copied().chain([0; 500]).collect()),
+    ] {
+        let copied = tempfile::tempdir().unwrap();
+        copy(dir.path(), copied.path());
+        fs::write(segment(copied.path()), &bytes).unwrap();
+        let log = open(copied.path()).await;
+        let recovery = log.recovery().clone();
+        assert_eq!(recovery.rewritten_bytes, bytes.len() as u64, "{name}");
+        assert_eq!(recovery.torn_kafka_log.is_some(), !bytes.is_empty(), "{name}");
+        assert_eq!(log.extent().end_offset, end.plus(1), "{name}: and the new leader's batch");
+        log.shutdown().await.unwrap();
+        assert!(fs::read(segment(copied.path())).unwrap().starts_with(&sound), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_kafka_log_that_is_damaged_below_the_sidecar_is_refused_with_the_place() {
+    let dir = stopped().await;
+    let path = segment(dir.path());
+    let sound = fs::read(&path).unwrap();
+    for at in (0..sound.len()).step_by(97) {
+        let mut damaged = sound.clone();
+        damaged[at] ^= 1;
+        fs::write(&path, damaged).unwrap();
+        let error = refused(dir.path()).await.to_string();
+        assert!(error.contains(&path.display().to_string()) && error.contains("at byte"), "byte {at}: {error}");
+    }
+    fs::write(&path, &sound[..sound.len() - 1]).unwrap();
+    refused(dir.path()).await;
+    fs::remove_file(&path).unwrap();
+    refused(dir.path()).await;
+    fs::write(&path, sound).unwrap();
+    open(dir.path()).await.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_raft_log_that_is_damaged_below_the_synced_position_is_refused_with_the_place() {
+    let (dir, _) = killed().await;
+    let path = entries(dir.path());
+    let sound = fs::read(&path).unwrap();
+    for at in (0..sound.len()).step_by(61) {
+        let mut damaged = sound.clone();
+        damaged[at] ^= 1;
+        fs::write(&path, damaged).unwrap();
+        let error = refused(dir.path()).await.to_string();
+        assert!(error.contains(&path.display().to_string()) && error.contains("at byte"), "byte {at}: {error}");
+        assert!(error.contains("restore the data directory"), "byte {at}: {error}");
+    }
+    fs::write(&path, &sound[..sound.len() - 1]).unwrap();
+    refused(dir.path()).await;
+    fs::write(&path, sound).unwrap();
+    open(dir.path()).await.shutdown().await.unwrap();
+}
+
+/// The last flush was under way when the power failed: the mark of what is synced still stands before it.
+#[tokio::test]
+async fn a_raft_log_whose_last_flush_is_torn_is_cut_and_goes_on() {
+    let (dir, end) = killed().await;
+    let path = entries(dir.path());
+    let sound = fs::read(&path).unwrap();
+    for missing in [1, 20, 60] {
+        let copied = tempfile::tempdir().unwrap();
+        copy(dir.path(), copied.path());
+        fs::write(entries(copied.path()), &sound[..sound.len() - missing]).unwrap();
+        fs::remove_file(copied.path().join("raft/synced")).unwrap();
+        let log = open(copied.path()).await;
+        let torn = log.recovery().torn_raft_log.clone().unwrap();
+        assert_eq!(torn.file, entries(copied.path()));
+        // The torn append is gone, the new leader's batch is there.
+        assert_eq!(log.extent().end_offset, end);
+        assert_eq!(log.image().topics().len(), 19);
+        log.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_raft_log_that_lost_what_was_applied_is_refused() {
+    let dir = stopped().await;
+    let path = entries(dir.path());
+    let sound = fs::read(&path).unwrap();
+    fs::remove_file(dir.path().join("raft/synced")).unwrap();
+    fs::write(&path, &sound[..sound.len() - 1]).unwrap();
+    let error = refused(dir.path()).await.to_string();
+    assert!(error.contains("was applied, but it ends with entry"), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_small_file_is_refused_by_name() {
+    for name in ["raft/sidecar", "raft/vote"] {
+        let dir = stopped().await;
+        let path = dir.path().join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[5] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let error = refused(dir.path()).await.to_string();
+        assert!(error.contains(name), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_of_another_program_is_refused_and_left_alone() {
+    let dir = stopped().await;
+    fs::remove_dir_all(dir.path().join("raft")).unwrap();
+    let sound = fs::read(segment(dir.path())).unwrap();
+    let error = KraftLog::open(options(dir.path())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("another program wrote it"), "{error}");
+    assert_eq!(fs::read(segment(dir.path())).unwrap(), sound);
+}
+
+#[tokio::test]
+async fn a_cache_that_is_gone_or_garbled_changes_nothing() {
+    let dir = stopped().await;
+    let expected = open(dir.path()).await;
+    let image = expected.image();
+    expected.shutdown().await.unwrap();
+    let cache = dir.path().join("cache");
+
+    fs::remove_dir_all(&cache).unwrap();
+    let log = open(dir.path()).await;
+    assert!(log.image().same_metadata(&image));
+    assert_eq!((log.recovery().replayed_from, &log.recovery().cache), (Offset(0), &None));
+    log.shutdown().await.unwrap();
+
+    let log = open(dir.path()).await;
+    assert!(log.recovery().replayed_from > Offset(0), "the cache was built anew");
+    log.shutdown().await.unwrap();
+
+    for (name, bytes) in [("db", vec![0xaa; 9000]), ("conf", b"garbage".to_vec())] {
+        fs::write(cache.join(name), bytes).unwrap();
+        let log = open(dir.path()).await;
+        assert!(log.image().same_metadata(&image), "{name}");
+        log.shutdown().await.unwrap();
+    }
+}

@@ -1,0 +1,278 @@
+//! The checks, one by one.
+
+use clap::ValueEnum;
+
+use super::arrows::wrong_arrows;
+use super::captured::{self, Output, failed};
+use crate::cargo::{cargo, command, metadata};
+use crate::cli::{Interrupt, Shell};
+use crate::codegen;
+use crate::fragment::FRAGMENTS;
+use crate::repository_root;
+use crate::suite;
+
+/// How a stage ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    /// It passed; with what is worth saying.
+    Passed(String),
+    /// There was nothing to check it on; with why.
+    NotRun(String),
+    /// It failed: what failed, then why.
+    Failed(Vec<String>),
+}
+
+/// A check. Their order is that of the run: what needs no build, what needs the compiler's checks alone, what needs
+/// programs. Stages of one kind share build results, as they all take every feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stage {
+    /// `cargo fmt --check`
+    Format,
+    /// Generated code and generated parts of documents are what their sources give
+    Generated,
+    /// No crate uses one that it must not use
+    Arrows,
+    /// Licences, banned crates and sources, by deny.toml
+    Deny,
+    /// Clippy has nothing to say
+    Clippy,
+    /// The libraries build without optional features
+    Features,
+    /// rustdoc has nothing to say
+    Docs,
+    /// Every test, as `cargo xtask test` runs them
+    Tests,
+    /// `cargo xtask demo` on a small cluster finds no divergence
+    Demo,
+    /// The tree is as it was before
+    Tree,
+}
+
+impl Stage {
+    /// As typed and printed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::Generated => "generated",
+            Self::Arrows => "arrows",
+            Self::Deny => "deny",
+            Self::Clippy => "clippy",
+            Self::Features => "features",
+            Self::Docs => "docs",
+            Self::Tests => "tests",
+            Self::Demo => "demo",
+            Self::Tree => "tree",
+        }
+    }
+
+    /// What it checks, as the command line's help has it.
+    pub(super) fn what(self) -> String {
+        self.to_possible_value().and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default()
+    }
+}
+
+/// Runs one. `tree_before` is the [`tree_state`] before the first.
+pub(super) async fn run_stage(
+    stage: Stage,
+    tree_before: &Result<String, String>,
+    shell: &Shell,
+    interrupt: &Interrupt,
+) -> End {
+    match stage {
+        Stage::Format => format().await,
+        Stage::Generated => generated(),
+        Stage::Arrows => arrows(),
+        Stage::Deny => deny().await,
+        Stage::Clippy => clippy().await,
+        Stage::Features => features().await,
+        Stage::Docs => docs().await,
+        Stage::Tests => tests(shell, interrupt).await,
+        Stage::Demo => demo().await,
+        Stage::Tree => tree(tree_before).await,
+    }
+}
+
+fn with(mut command: std::process::Command, arguments: &[&str]) -> std::process::Command {
+    command.args(arguments);
+    command
+}
+
+/// A cargo command that neither writes the lock file nor tells of downloads.
+fn locked(arguments: &[&str]) -> std::process::Command {
+    let (verb, rest) = arguments.split_at(1.min(arguments.len()));
+    with(with(with(cargo(), verb), &["--locked", "--quiet"]), rest)
+}
+
+/// A verb of ours, as typed.
+fn xtask(arguments: &[&str]) -> std::process::Command {
+    with(locked(&["run", "--package", "xtask", "--"]), arguments)
+}
+
+async fn format() -> End {
+    match captured::run(with(cargo(), &["fmt", "--all", "--check", "--", "-l"]), "cargo fmt --check").await {
+        End::Failed(files) => {
+            let mend = "these files are laid out otherwise: run `cargo xtask fix`".to_owned();
+            End::Failed([mend].into_iter().chain(files.into_iter().skip(1)).collect())
+        }
+        end => end,
+    }
+}
+
+fn generated() -> End {
+    let stale: Vec<String> = FRAGMENTS
+        .iter()
+        .filter_map(|fragment| match fragment.present_and_fresh(&repository_root()) {
+            Ok((present, fresh)) if present == fresh => None,
+            Ok(_) => Some(format!("{} in {} is stale: run `cargo xtask bless`", fragment.name, fragment.document)),
+            Err(reason) => Some(reason),
+        })
+        .collect();
+    match codegen::run(&codegen::Args { check: true }) {
+        Ok(_) if stale.is_empty() => End::Passed(String::new()),
+        Ok(_) => End::Failed(stale),
+        Err(error) => End::Failed([error.to_string()].into_iter().chain(stale).collect()),
+    }
+}
+
+fn arrows() -> End {
+    let metadata = match metadata() {
+        Ok(metadata) => metadata,
+        Err(failure) => return End::Failed(failure.lines()),
+    };
+    match wrong_arrows(&metadata) {
+        Ok(wrong) if wrong.is_empty() => End::Passed(String::new()),
+        Ok(wrong) => End::Failed(wrong),
+        Err(reason) => End::Failed(vec![reason]),
+    }
+}
+
+async fn deny() -> End {
+    let version = captured::output(with(cargo(), &["deny", "--version"])).await;
+    if !version.is_ok_and(|output| output.success) {
+        return End::Failed(vec!["cargo-deny is not installed: run `cargo install cargo-deny --locked`".to_owned()]);
+    }
+    let check = with(cargo(), &["deny", "--locked", "check", "licenses", "bans", "sources"]);
+    match captured::run(check, "cargo deny check").await {
+        End::Passed(_) => End::Passed("advisories not run: they need the network's database".to_owned()),
+        end => end,
+    }
+}
+
+async fn clippy() -> End {
+    let arguments = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    captured::run(locked(&arguments), "cargo clippy").await
+}
+
+/// Each library as its users get it; with all features on, a missing `cfg` would not show.
+async fn features() -> End {
+    let libraries = ["metadata-core", "fencing", "broker-registry", "migration", "store-zk", "store-kraft"];
+    let mut arguments = vec!["check"];
+    arguments.extend(libraries.iter().flat_map(|library| ["--package", library]));
+    captured::run(locked(&arguments), "cargo check of the libraries").await
+}
+
+async fn docs() -> End {
+    let mut docs = locked(&["doc", "--workspace", "--no-deps", "--all-features"]);
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    captured::run(docs, "cargo doc").await
+}
+
+async fn tests(shell: &Shell, interrupt: &Interrupt) -> End {
+    let options = suite::Options { filter: None, frozen_tree: true };
+    match suite::run(&options, shell, interrupt).await {
+        Ok(report) if report.failed() == 0 => {
+            for line in report.lines() {
+                shell.note(line);
+            }
+            End::Passed(report.sum())
+        }
+        Ok(report) => End::Failed([report.sum()].into_iter().chain(report.lines()).collect()),
+        Err(failure) => End::Failed(failure.lines()),
+    }
+}
+
+async fn demo() -> End {
+    match captured::output(xtask(&["demo", "--json", "--topics", "20"])).await {
+        Ok(output) => judge_demo(&output),
+        Err(error) => End::Failed(vec![format!("cargo can't be run: {error}")]),
+    }
+}
+
+/// The exit code alone is not enough: that nothing diverges must have been counted.
+fn judge_demo(output: &Output) -> End {
+    let object: Option<serde_json::Value> =
+        output.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok());
+    let divergent = object.as_ref().and_then(|object| object["divergent_znodes"].as_u64());
+    match divergent {
+        Some(0) if output.success => End::Passed("0 znodes diverge".to_owned()),
+        _ => failed("cargo xtask demo", output),
+    }
+}
+
+/// The state of the tree, to be compared with a later one; or why there is none.
+pub(super) async fn tree_state() -> Result<String, String> {
+    let mut state = String::new();
+    for arguments in [["status", "--porcelain"].as_slice(), &["diff"]] {
+        let mut git = command("git");
+        git.args(arguments);
+        match captured::output(git).await {
+            Ok(output) if output.success => state.push_str(&output.stdout),
+            Ok(output) => return Err(format!("git {}: {}", arguments.join(" "), output.stderr.trim())),
+            Err(error) => return Err(format!("git can't be run: {error}")),
+        }
+    }
+    Ok(state)
+}
+
+async fn tree(before: &Result<String, String>) -> End {
+    match (before, tree_state().await) {
+        (Ok(before), Ok(now)) if *before == now => End::Passed(String::new()),
+        (Ok(before), Ok(now)) => {
+            let known: Vec<&str> = before.lines().collect();
+            let new = now.lines().filter(|line| !known.contains(line)).map(str::to_owned);
+            End::Failed(["the checks have changed the tree".to_owned()].into_iter().chain(new).collect())
+        }
+        (Err(reason), _) => End::NotRun(reason.clone()),
+        (_, Err(reason)) => End::NotRun(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demo_passes_only_with_a_count_of_zero() {
+        let output = |success, stdout: &str| Output { success, stdout: stdout.to_owned(), stderr: String::new() };
+        for (success, stdout, passes) in [
+            (true, "text\n{\"ok\": true, \"divergent_znodes\": 0}\n", true),
+            (true, "{\"ok\": true, \"divergent_znodes\": 1}\n", false),
+            (true, "{\"ok\": true}\n", false),
+            (false, "{\"ok\": true, \"divergent_znodes\": 0}\n", false),
+            (true, "", false),
+        ] {
+            let end = judge_demo(&output(success, stdout));
+            assert_eq!(matches!(end, End::Passed(_)), passes, "{stdout}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_changed_tree_is_told_by_what_changed() {
+        let unlike = Ok("nothing like it\n".to_owned());
+        let end = tree(&unlike).await;
+        // Outside a checkout there is nothing to compare.
+        assert!(
+            matches!(&end, End::Failed(lines) if lines[0].contains("changed the tree"))
+                || matches!(end, End::NotRun(_))
+        );
+        assert_eq!(tree(&Err("no git".to_owned())).await, End::NotRun("no git".to_owned()));
+    }
+
+    #[test]
+    fn every_stage_says_what_it_checks_under_the_name_that_is_typed() {
+        for stage in Stage::value_variants() {
+            assert!(!stage.what().is_empty(), "{stage:?}");
+            assert_eq!(stage.to_possible_value().unwrap().get_name(), stage.name());
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Makes changes: decides on the newest image, and appends what follows, as the active controller does.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
+
+use metadata_core::contract::Workload;
+use metadata_core::error::{Error, ErrorKind, Outcome};
+use metadata_core::id::{KRaftLeaderEpoch, NodeId, Offset};
+use metadata_core::image::{MetadataDelta, MetadataImage};
+use metadata_core::log::{Append, MetadataLog};
+use metadata_core::metadata_version::MetadataVersion;
+use metadata_core::record::{VersionedRecord, ZkMigrationState, record_version};
+use metadata_core::store::{Receipt, Txn};
+
+use super::fresh::fresh_uuid;
+use crate::change::{Change, Ground, decide};
+use crate::cli::Failure;
+use crate::control::{ChangesMade, Reporter};
+
+/// How often a change is decided anew because the log grew in between.
+const ATTEMPTS_MAX: u32 = 20;
+/// Random changes that may wait for their answer.
+const IN_FLIGHT_MAX: usize = 256;
+/// Random changes between two words about how far they are.
+const REPORT_EVERY: u64 = 50;
+
+/// The lowest metadata version at which random changes can be made: they contain delegation tokens.
+pub const fn random_changes_need() -> MetadataVersion {
+    MetadataVersion::V3_6_IV2
+}
+
+/// The epoch in which this controller may append, in a log that may be changed.
+async fn ready(log: &dyn MetadataLog) -> Result<KRaftLeaderEpoch, Failure> {
+    let leader = log.leadership(None).await?;
+    if !leader.active {
+        let who = leader.leader.map_or_else(|| "nobody".to_owned(), |id| format!("node {id}"));
+        return Err(Failure::failed("this controller can't make changes")
+            .why(format!("{who} leads the metadata quorum"))
+            .next("ask the active controller"));
+    }
+    match log.image().zk_migration_state() {
+        ZkMigrationState::PreMigration | ZkMigrationState::Zk => Err(Failure::blocked("no change can be made yet")
+            .why("ZooKeeper's metadata is not copied yet, and the brokers' controller is still the one in ZooKeeper")
+            .next("wait until `status` says MIGRATION")),
+        _ => Ok(leader.epoch),
+    }
+}
+
+/// Makes one change. Returns when it is committed.
+pub(super) async fn make(
+    log: &dyn MetadataLog,
+    alive: &BTreeSet<NodeId>,
+    change: &Change,
+) -> Result<ChangesMade, Failure> {
+    let epoch = ready(log).await?;
+    let fresh_id = fresh_uuid()?;
+    let start = Instant::now();
+    for _ in 0..ATTEMPTS_MAX {
+        let image = log.image();
+        let decision = decide(change, &Ground { image: &image, alive, fresh_id })
+            .map_err(|refusal| Failure::failed("the change is refused").why(refusal.reason).next(refusal.next))?;
+        let expected = image.position().end_offset;
+        let records = decision.records.len() as u64;
+        let append = Append { epoch, expected: Some(expected), txn: Txn::None, records: decision.records };
+        match log.append(append).await {
+            Ok(position) => {
+                return Ok(ChangesMade {
+                    changes: 1,
+                    records,
+                    last_offset: position.end_offset.0 - 1,
+                    summary: Some(decision.summary),
+                    append_seconds: start.elapsed().as_secs_f64(),
+                });
+            }
+            // Somebody else's records came first: decide on the image that has them.
+            Err(error) if error.kind() == ErrorKind::Conflict && error.outcome() == Outcome::NotApplied => {
+                log.committed(expected).await?;
+            }
+            Err(error) => return Err(not_made(error)),
+        }
+    }
+    Err(Failure::failed("the change was not made")
+        .why(format!("the log grew {ATTEMPTS_MAX} times between the decision and the append"))
+        .next("try again"))
+}
+
+fn not_made(error: Error) -> Failure {
+    let unknown = error.outcome() == Outcome::Unknown;
+    let failure = Failure::from(error);
+    if unknown {
+        failure
+            .while_doing("it is not known whether the change was made")
+            .next("look whether it is there before you try again: `status` says where the log ends")
+    } else {
+        failure.while_doing("the change was not made").next("ask `status` why, then try again")
+    }
+}
+
+/// A change that is on its way.
+struct Sent {
+    receipt: Receipt,
+    records: u64,
+}
+
+/// Makes `count` random changes, many in flight: each is decided on the image that the ones before it will have made.
+///
+/// # Errors
+/// The first change that was not taken, and how many were before it.
+pub(super) async fn make_random(
+    log: &dyn MetadataLog,
+    count: u64,
+    seed: u64,
+    reporter: &Reporter,
+) -> Result<ChangesMade, Failure> {
+    let epoch = ready(log).await?;
+    let image = log.image();
+    let version = image.metadata_version_or_lowest();
+    if version < random_changes_need() {
+        return Err(Failure::failed("no random changes can be made")
+            .why(format!("they contain delegation tokens, and the log is at metadata version {version}"))
+            .next(format!("start a migration with --metadata-version {} or newer", random_changes_need())));
+    }
+    let mut made = ChangesMade {
+        changes: 0,
+        records: 0,
+        last_offset: image.position().end_offset.0 - 1,
+        summary: None,
+        append_seconds: 0.0,
+    };
+    let start = Instant::now();
+    let mut source = Source::new(image, seed);
+    let mut sent: VecDeque<Sent> = VecDeque::new();
+    let mut failed = None;
+    let mut asked = 0;
+    while failed.is_none() && (asked < count || !sent.is_empty()) {
+        if asked < count && sent.len() < IN_FLIGHT_MAX {
+            let (expected, records) = source.next(version)?;
+            let number = records.len() as u64;
+            let receipt = log.append(Append { epoch, expected: Some(expected), txn: Txn::None, records });
+            sent.push_back(Sent { receipt, records: number });
+            asked += 1;
+            continue;
+        }
+        failed = settle_first(&mut sent, &mut made).await;
+        if made.changes % REPORT_EVERY == 0 {
+            reporter.report(made.changes, Some(count), "changes");
+        }
+    }
+    made.append_seconds = start.elapsed().as_secs_f64();
+    match failed {
+        None => Ok(made),
+        Some(error) => {
+            // Those behind it were decided on what was not taken, so they are refused; their answers are not needed.
+            let made = serde_json::to_value(&made).unwrap_or_default();
+            Err(not_made(error).field("made", made))
+        }
+    }
+}
+
+async fn settle_first(sent: &mut VecDeque<Sent>, made: &mut ChangesMade) -> Option<Error> {
+    let Sent { receipt, records } = sent.pop_front()?;
+    match receipt.await {
+        Ok(position) => {
+            made.changes += 1;
+            made.records += records;
+            made.last_offset = position.end_offset.0 - 1;
+            None
+        }
+        Err(error) => Some(error),
+    }
+}
+
+/// The stream of random changes.
+struct Source {
+    workload: Workload,
+    image: MetadataDelta,
+    end: Offset,
+}
+
+impl Source {
+    fn new(image: MetadataImage, seed: u64) -> Self {
+        let end = image.position().end_offset;
+        Self { workload: Workload::new(seed), image: MetadataDelta::new(&image), end }
+    }
+
+    /// The next change and the offset at which it must land (inclusive).
+    fn next(&mut self, version: MetadataVersion) -> Result<(Offset, Vec<VersionedRecord>), Failure> {
+        let change: Vec<_> = self
+            .workload
+            .next_change(self.image.image())
+            .into_iter()
+            .map(|VersionedRecord { record, .. }| VersionedRecord { version: record_version(&record, version), record })
+            .collect();
+        self.image.replay_all(&change).map_err(|error| {
+            Failure::failed("the next random change makes no sense on this metadata")
+                .because(&error)
+                .next("try another --seed, and report this one")
+        })?;
+        let expected = self.end;
+        self.end = expected.plus(i64::try_from(change.len()).unwrap_or(i64::MAX));
+        Ok((expected, change))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metadata_core::contract::MemLog;
+    use metadata_core::record::FeatureLevelRecord;
+
+    use super::*;
+    use crate::cli::Exit;
+
+    async fn log(state: ZkMigrationState, version: MetadataVersion) -> MemLog {
+        let log = MemLog::new();
+        let epoch = log.elect(NodeId(3000)).epoch;
+        let level = FeatureLevelRecord {
+            name: MetadataVersion::FEATURE_NAME.to_owned(),
+            feature_level: version.level(),
+            ..Default::default()
+        };
+        let records = vec![VersionedRecord::new(level, 0), VersionedRecord::new(state.to_record(), 0)];
+        let expected = log.end().await.unwrap().end_offset;
+        log.append(Append { epoch, expected: Some(expected), txn: Txn::None, records }).await.unwrap();
+        log
+    }
+
+    fn create(name: &str) -> Change {
+        Change::CreateTopic { name: name.into(), partitions: 2, replication_factor: 1, configs: Default::default() }
+    }
+
+    #[tokio::test]
+    async fn a_change_is_in_the_log_when_it_is_answered() {
+        let log = log(ZkMigrationState::Migration, MetadataVersion::V3_9_IV0).await;
+        let alive = BTreeSet::from([NodeId(1)]);
+        let made = make(&log, &alive, &create("orders")).await.unwrap();
+        assert_eq!((made.changes, made.records), (1, 3));
+        assert_eq!(made.last_offset + 1, log.end().await.unwrap().end_offset.0);
+        assert!(log.image().topics().id("orders").is_some());
+        let refused = make(&log, &alive, &create("orders")).await.unwrap_err();
+        assert!(refused.to_string().contains("topic orders exists already"), "{refused}");
+        assert_eq!(log.end().await.unwrap().end_offset.0, made.last_offset + 1, "nothing of it was written");
+    }
+
+    #[tokio::test]
+    async fn no_change_is_made_before_the_copy_or_without_leadership() {
+        let early = log(ZkMigrationState::PreMigration, MetadataVersion::V3_9_IV0).await;
+        let alive = BTreeSet::from([NodeId(1)]);
+        assert_eq!(make(&early, &alive, &create("t")).await.unwrap_err().exit(), Exit::Blocked);
+        let (reporter, _reports) = Reporter::new();
+        assert_eq!(make_random(&early, 1, 1, &reporter).await.unwrap_err().exit(), Exit::Blocked);
+        assert!(early.image().topics().is_empty());
+
+        let deposed = log(ZkMigrationState::Migration, MetadataVersion::V3_9_IV0).await;
+        deposed.resign();
+        let failure = make(&deposed, &alive, &create("t")).await.unwrap_err();
+        assert!(failure.to_string().contains("leads the metadata quorum"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn random_changes_follow_from_the_seed() {
+        let (reporter, _reports) = Reporter::new();
+        let mut images = Vec::new();
+        for _ in 0..2 {
+            let log = log(ZkMigrationState::Migration, MetadataVersion::V3_9_IV0).await;
+            let made = make_random(&log, 500, 7, &reporter).await.unwrap();
+            assert_eq!(made.changes, 500);
+            assert_eq!(made.last_offset + 1, log.end().await.unwrap().end_offset.0);
+            // The same seed again goes on: no name is made twice.
+            make_random(&log, 50, 7, &reporter).await.unwrap();
+            images.push(log.image());
+        }
+        assert!(images[0].same_metadata(&images[1]));
+        assert!(!images[0].topics().is_empty());
+    }
+
+    #[tokio::test]
+    async fn random_changes_need_a_log_that_can_hold_them() {
+        let (reporter, _reports) = Reporter::new();
+        let old = log(ZkMigrationState::Migration, MetadataVersion::V3_6_IV1).await;
+        let failure = make_random(&old, 1, 1, &reporter).await.unwrap_err();
+        assert!(failure.to_string().contains("3.6-IV1"), "{failure}");
+        let least = log(ZkMigrationState::Migration, random_changes_need()).await;
+        assert_eq!(make_random(&least, 200, 1, &reporter).await.unwrap().changes, 200);
+    }
+}

@@ -1,0 +1,32 @@
+//! A controller as a process: the metadata log of a data directory, a ZooKeeper, and the migration between them.
+//!
+//! `migrate` runs one in the foreground, `demo` within itself. [`look_first`] and [`DataDir`] come before it, so that
+//! nothing is written before ZooKeeper was seen to be a Kafka cluster's. Others talk to it over the control socket
+//! ([`Controller`] is a [`Handler`](crate::control::Handler)); [`LogOnDisk`] reads the directory when no process holds it.
+
+mod changes;
+mod chronicle;
+mod compare;
+mod data_dir;
+mod fresh;
+mod look;
+mod measured;
+mod on_disk;
+mod process;
+mod refusal;
+mod report;
+mod serve;
+
+pub use self::changes::random_changes_need;
+pub use self::compare::{Compared, Showing, compare};
+pub use self::data_dir::DataDir;
+pub use self::fresh::{fresh_bytes, fresh_uuid};
+pub use self::look::{Seen, blockers, look_first};
+pub use self::measured::CopyTimes;
+pub use self::on_disk::LogOnDisk;
+pub use self::process::{Controller, ControllerOptions, zk_store};
+pub use self::refusal::{reasons_of, why_it_stopped};
+pub use self::report::{
+    BrokerReport, ClaimReport, CopyReport, DifferenceReport, FamilyReport, StatusReport, SyncedReport, VerifyReport,
+    peak_resident_bytes, sentence,
+};

@@ -1,0 +1,253 @@
+//! The controller itself: everything wired together, started and stopped.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_registry::Service;
+use fencing::QuorumIdentity;
+use metadata_core::id::NodeId;
+use metadata_core::log::MetadataLog as _;
+use metadata_core::metadata_version::MetadataVersion;
+use metadata_core::leadership::Fence;
+use migration::{Migration, MigrationHandle, MigrationOptions, Ports, State, Status};
+use store_kraft::{KraftLog, KraftLogOptions};
+use store_zk::client::ZkConnector;
+use store_zk::client::config::ZkSettings;
+use store_zk::znode::password::PasswordSecret;
+use store_zk::{ZkStore, ZkStoreOptions};
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::changes;
+use super::chronicle::Chronicle;
+use super::compare::{Compared, Showing, compare};
+use super::data_dir::DataDir;
+use super::measured::Measured;
+use super::report::{BrokerReport, ClaimReport, CopyReport, StatusReport, SyncedReport, VerifyReport};
+use crate::change::Change;
+use crate::cli::Failure;
+use crate::control::{ChangesMade, Reporter};
+
+/// How long dual writing may take to settle what is in flight, before a comparison gives up.
+const SETTLE_MAX: Duration = Duration::from_secs(60);
+
+/// What a controller is started with, beside its directory.
+#[derive(Clone)]
+pub struct ControllerOptions {
+    /// How to reach the ZooKeeper.
+    pub connector: Arc<dyn ZkConnector>,
+    /// What else the configuration says of it.
+    pub settings: ZkSettings,
+    /// Written into an empty log.
+    pub metadata_version: MetadataVersion,
+    /// The operator knows that nobody serves the brokers.
+    pub unserved_brokers: bool,
+}
+
+/// The store of a ZooKeeper, as the controller of `data_dir` sees it. Nothing is opened yet.
+pub fn zk_store(
+    connector: Arc<dyn ZkConnector>,
+    settings: &ZkSettings,
+    data_dir: &DataDir,
+    metadata_version: MetadataVersion,
+) -> ZkStore {
+    let quorum = QuorumIdentity { cluster_id: data_dir.cluster_id.clone(), log_id: data_dir.log_id.clone() };
+    let encoder = settings.password_encoder.as_ref();
+    let options = ZkStoreOptions {
+        metadata_version,
+        secret: encoder.map(|encoder| PasswordSecret::new(encoder.secret.expose())),
+        secure: settings.secure_acls,
+        ..ZkStoreOptions::new(quorum, BTreeSet::from([data_dir.node_id]))
+    };
+    ZkStore::new(connector, options)
+}
+
+/// A running controller.
+pub struct Controller {
+    log: Arc<KraftLog>,
+    store: Arc<ZkStore>,
+    measured: Arc<Measured>,
+    handle: MigrationHandle,
+    chronicle: Chronicle,
+    running: Mutex<Option<JoinHandle<metadata_core::error::Result<()>>>>,
+    /// Changes are made one after the other, so that random ones can predict their offsets.
+    changing: Mutex<()>,
+    data_dir: DataDir,
+    connector: Arc<dyn ZkConnector>,
+    settings: ZkSettings,
+}
+
+impl Controller {
+    /// Opens the log, waits until it leads, and starts the migration. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The directory is in use, damaged, or can't be read.
+    pub async fn start(options: ControllerOptions, data_dir: DataDir) -> Result<Self, Failure> {
+        let ControllerOptions { connector, settings, metadata_version, unserved_brokers } = options;
+        let log_options = KraftLogOptions::new(&data_dir.path, data_dir.node_id, &data_dir.cluster_id);
+        let log = KraftLog::open(log_options).await.map_err(|error| {
+            Failure::from(error).while_doing(format!("can't open the data directory {}", data_dir.path.display()))
+        })?;
+        let recovery = log.recovery();
+        for damage in [&recovery.torn_raft_log, &recovery.torn_kafka_log].into_iter().flatten() {
+            tracing::info!("{damage}: it was cut, and nothing that was acknowledged is lost");
+        }
+        if let Some(reason) = &recovery.cache {
+            tracing::warn!("the cache of the data directory is built anew: {reason}");
+        }
+        // A log that has a version of its own goes on with it.
+        let metadata_version = log.image().features().metadata_version().unwrap_or(metadata_version);
+        let log = Arc::new(log);
+        let store = Arc::new(zk_store(Arc::clone(&connector), &settings, &data_dir, metadata_version));
+        let measured = Arc::new(Measured::new(Arc::clone(&store)));
+        let ports = Ports {
+            log: Arc::<KraftLog>::clone(&log),
+            zookeeper: Arc::<Measured>::clone(&measured),
+            broker_ids: Box::new(store.broker_ids()),
+            assigned_replicas: Arc::<ZkStore>::clone(&store),
+        };
+        let service = if unserved_brokers { Service::NoneByOperatorsWord } else { Service::None };
+        let options = MigrationOptions { metadata_version, service, ..MigrationOptions::default() };
+        let (migration, handle) = Migration::new(ports, options);
+        let chronicle = Chronicle::start(handle.watch());
+        let running = Mutex::new(Some(tokio::spawn(migration.run())));
+        let changing = Mutex::new(());
+        Ok(Self { log, store, measured, handle, chronicle, running, changing, data_dir, connector, settings })
+    }
+
+    /// The migration's status, to look at or to wait on.
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.handle.watch()
+    }
+
+    /// Returns when the migration has ended without being told to: the log has stopped.
+    pub async fn ended(&self) -> Failure {
+        let mut status = self.watch();
+        while status.changed().await.is_ok() {}
+        let running = self.running.lock().await.take();
+        match running {
+            None => std::future::pending().await,
+            Some(running) => match running.await {
+                Ok(Err(error)) => Failure::from(error).while_doing("the controller has stopped"),
+                Ok(Ok(())) => std::future::pending().await,
+                Err(error) => Failure::damaged("the controller has stopped")
+                    .because(&error)
+                    .next("report this, with what stands above it"),
+            },
+        }
+    }
+
+    /// Stops: what is in flight is given up or settled, the log is synced and closed, the directory is free.
+    ///
+    /// # Errors
+    /// The log had stopped before, or could not be synced. Nothing that was acknowledged is lost.
+    pub async fn stop(&self) -> Result<(), Failure> {
+        self.handle.stop();
+        if let Some(running) = self.running.lock().await.take() {
+            match running.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "the migration ended"),
+                Err(error) => tracing::error!(%error, "the migration ended"),
+            }
+        }
+        self.log.shutdown().await.map_err(|error| Failure::from(error).while_doing("the log did not close cleanly"))
+    }
+
+    /// How it is.
+    pub fn status(&self) -> StatusReport {
+        let watch = self.watch();
+        let status = watch.borrow().clone();
+        let image = self.log.image();
+        let end = image.position();
+        let lag_records = status.lag_records();
+        let lag = image.timestamp().0 - status.dual_write.acknowledged_log_time.0;
+        let claim = status.claimed.and_then(|claimed| match claimed.leadership.fence {
+            Fence::ZooKeeper(zk) => Some(ClaimReport {
+                zk_epoch: zk.epoch.0,
+                zk_version: zk.epoch_zk_version.0,
+                kraft_epoch: claimed.leadership.kraft.epoch.0,
+            }),
+            _ => None,
+        });
+        StatusReport {
+            driver_state: status.state.to_string(),
+            migration_state: image.zk_migration_state().to_string(),
+            reason: status.reason.clone(),
+            since_ms: Some(self.chronicle.since_ms()),
+            attempt: status.attempt,
+            cluster_id: self.data_dir.cluster_id.clone(),
+            node_id: self.data_dir.node_id.0,
+            data_dir: self.data_dir.path.display().to_string(),
+            process: Some(std::process::id()),
+            zookeeper: Some(self.connector.describe()),
+            metadata_version: image.features().metadata_version().map(|version| version.to_string()),
+            log_end_offset: end.end_offset.0,
+            log_epoch: end.epoch.0,
+            lag_records,
+            lag_ms: lag_records.map(|records| if records == 0 { 0 } else { lag.max(0) }),
+            claim,
+            dual_write_records: status.dual_write.records,
+            copy: CopyReport::of(
+                &status,
+                self.measured.times(),
+                self.store.last_import(),
+                self.chronicle.spent_in(State::ZkMigration).as_secs_f64(),
+            ),
+            sync: status
+                .sync
+                .as_ref()
+                .map(|sync| SyncedReport::of(sync, self.chronicle.spent_in(State::SyncKRaftToZk).as_secs_f64())),
+            topics: image.topics().len() as u64,
+            partitions: image.topics().partition_count() as u64,
+            brokers: status
+                .brokers
+                .iter()
+                .map(|(id, broker)| BrokerReport {
+                    id: id.0,
+                    endpoints: broker.endpoints.clone(),
+                    rack: broker.rack.clone(),
+                    malformed: broker.malformed.clone(),
+                })
+                .collect(),
+            unserved_brokers: status.unserved.iter().map(|id| id.0).collect(),
+        }
+    }
+
+    /// Makes one change. Returns when it is committed; ZooKeeper follows.
+    ///
+    /// # Errors
+    /// The change breaks a rule, or can't be made now.
+    pub async fn change(&self, change: &Change) -> Result<ChangesMade, Failure> {
+        let _one_at_a_time = self.changing.lock().await;
+        let alive: BTreeSet<NodeId> = self.watch().borrow().brokers.keys().copied().collect();
+        changes::make(self.log.as_ref(), &alive, change).await
+    }
+
+    /// Makes random changes, many in flight.
+    ///
+    /// # Errors
+    /// The first one that was not taken.
+    pub async fn random_changes(&self, count: u64, seed: u64, reporter: &Reporter) -> Result<ChangesMade, Failure> {
+        let _one_at_a_time = self.changing.lock().await;
+        changes::make_random(self.log.as_ref(), count, seed, reporter).await
+    }
+
+    /// Makes dual writing stand still, and compares every znode with the image that ZooKeeper then holds.
+    ///
+    /// # Errors
+    /// Nothing is dual-written now, or ZooKeeper can't be read. A difference is no error.
+    pub async fn verify(&self, showing: Showing, reporter: &Reporter) -> Result<VerifyReport, Failure> {
+        let held = timeout(SETTLE_MAX, self.handle.hold()).await.map_err(|_| {
+            Failure::failed("can't compare now")
+                .why(format!("dual writing did not settle within {} s", SETTLE_MAX.as_secs()))
+                .next("ask `status` why, then try again")
+        })?;
+        let held = held.map_err(|error| {
+            Failure::from(error).while_doing("can't compare now").next("ask `status` why, and wait for DUAL_WRITE")
+        })?;
+        let zookeeper = Compared { store: &self.store, connector: self.connector.as_ref(), settings: &self.settings };
+        compare(zookeeper, &held.image, self.log.image().position().end_offset.0, showing, reporter).await
+    }
+}

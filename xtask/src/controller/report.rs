@@ -1,0 +1,479 @@
+//! What a controller says about itself: the shapes that go over the control socket and into `--json`.
+
+use std::collections::BTreeMap;
+
+use metadata_core::image::MetadataImage;
+use metadata_core::projection::{Comparison, FamilyCounts};
+use metadata_core::store::SyncReport;
+use migration::Status;
+use serde::{Deserialize, Serialize};
+use store_zk::import::Imported;
+
+use super::measured::CopyTimes;
+
+/// Warnings of a copy or a sync that a report lists; all are counted.
+const WARNINGS_MAX: usize = 100;
+
+/// How a controller is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// The driver's state, as Kafka spells it; `NOT_RUNNING` when no process holds the data directory.
+    pub driver_state: String,
+    /// The migration state in the log, as Kafka spells it.
+    pub migration_state: String,
+    /// Why nothing goes on, while nothing does.
+    pub reason: Option<String>,
+    /// Since when it is so: milliseconds since 1970.
+    pub since_ms: Option<i64>,
+    /// Failures in a row.
+    pub attempt: u32,
+    /// The cluster.
+    pub cluster_id: String,
+    /// The controller.
+    pub node_id: i32,
+    /// Its data directory.
+    pub data_dir: String,
+    /// The process that holds it.
+    pub process: Option<u32>,
+    /// The connect string of the ZooKeeper.
+    pub zookeeper: Option<String>,
+    /// The log's metadata version, once it has one.
+    pub metadata_version: Option<String>,
+    /// End of the log (exclusive).
+    pub log_end_offset: i64,
+    /// Epoch of its last record.
+    pub log_epoch: i32,
+    /// Records that ZooKeeper lacks, while they are dual-written.
+    pub lag_records: Option<i64>,
+    /// How much newer the log's last record is than the last one that ZooKeeper has, in milliseconds.
+    pub lag_ms: Option<i64>,
+    /// The claim of ZooKeeper's controllership, while there is one.
+    pub claim: Option<ClaimReport>,
+    /// Changes that ZooKeeper has acknowledged since dual writing began in this process.
+    pub dual_write_records: u64,
+    /// The last copy of this process, as far as it is.
+    pub copy: Option<CopyReport>,
+    /// The last full sync of this process.
+    pub sync: Option<SyncedReport>,
+    /// Topics in the image.
+    pub topics: u64,
+    /// Partitions in the image.
+    pub partitions: u64,
+    /// Who is in `/brokers/ids`.
+    pub brokers: Vec<BrokerReport>,
+    /// Those of them that nobody serves.
+    pub unserved_brokers: Vec<i32>,
+}
+
+/// A claim of ZooKeeper's controllership.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimReport {
+    /// What `/controller_epoch` holds.
+    pub zk_epoch: i32,
+    /// Its znode's version, which every write checks.
+    pub zk_version: i32,
+    /// The quorum's epoch under which it was made.
+    pub kraft_epoch: i32,
+}
+
+/// A broker in `/brokers/ids`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerReport {
+    /// Its id.
+    pub id: i32,
+    /// Listener name to `host:port`.
+    pub endpoints: BTreeMap<String, String>,
+    /// Its rack.
+    pub rack: Option<String>,
+    /// What is wrong with its znode.
+    pub malformed: Option<String>,
+}
+
+/// A copy: what was copied, how long it took and what it cost.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CopyReport {
+    /// Records, without those that begin and end the transaction.
+    pub records: u64,
+    /// The same by Kafka's record name.
+    pub by_type: BTreeMap<String, u64>,
+    /// Batches in the log.
+    pub batches: u32,
+    /// Seconds in state ZK_MIGRATION.
+    pub seconds: f64,
+    /// Seconds spent waiting for ZooKeeper.
+    pub read_seconds: f64,
+    /// Seconds spent turning znodes into records.
+    pub transform_seconds: f64,
+    /// Seconds spent waiting for the log.
+    pub append_seconds: f64,
+    /// Requests sent to ZooKeeper.
+    pub zookeeper_requests: u64,
+    /// Znodes read.
+    pub znodes_read: u64,
+    /// Bytes of data in them.
+    pub bytes_read: u64,
+    /// Topics that were left out because they are being deleted.
+    pub pending_deletions: u64,
+    /// What an operator should know, the first hundred.
+    pub warnings: Vec<String>,
+    /// How many there are.
+    pub warning_count: u64,
+}
+
+/// A full sync of ZooKeeper with the image.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SyncedReport {
+    /// Seconds in state SYNC_KRAFT_TO_ZK.
+    pub seconds: f64,
+    /// Entities compared.
+    pub compared: u64,
+    /// Of them, created or changed.
+    pub written: u64,
+    /// Of them, deleted.
+    pub deleted: u64,
+    /// What ZooKeeper can't hold.
+    pub unrepresentable: Vec<String>,
+    /// What an operator should know before a rollback, the first hundred.
+    pub warnings: Vec<String>,
+}
+
+impl CopyReport {
+    /// The report of a copy; `None` when this process made none.
+    pub(super) fn of(status: &Status, times: CopyTimes, imported: Option<Imported>, seconds: f64) -> Option<Self> {
+        let copy = &status.copy;
+        if copy.batches == 0 {
+            return None;
+        }
+        let Imported { manifest, warnings, warning_count } = imported.unwrap_or_default();
+        Some(Self {
+            records: copy.records,
+            by_type: copy.by_type.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            batches: copy.batches,
+            seconds,
+            read_seconds: times.read().as_secs_f64(),
+            transform_seconds: times.transform.as_secs_f64(),
+            append_seconds: times.append.as_secs_f64(),
+            zookeeper_requests: times.requests,
+            znodes_read: times.znodes,
+            bytes_read: times.bytes,
+            pending_deletions: manifest.pending_deletions,
+            warnings: warnings.iter().take(WARNINGS_MAX).map(ToString::to_string).collect(),
+            warning_count,
+        })
+    }
+
+    /// For people, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let rate = if self.seconds > 0.0 { self.records as f64 / self.seconds } else { 0.0 };
+        let mut lines = vec![
+            format!("copied {} records in {} batches, {:.1} s ({rate:.0} records/s)", self.records, self.batches, self.seconds),
+            format!(
+                "  {:.1} s reading, {:.1} s transforming, {:.1} s appending; {} round trips for {} znodes",
+                self.read_seconds, self.transform_seconds, self.append_seconds, self.zookeeper_requests, self.znodes_read
+            ),
+        ];
+        lines.extend(self.by_type.iter().map(|(name, count)| format!("  {count:>9}  {name}")));
+        if self.pending_deletions > 0 {
+            lines.push(format!("  left out: {} topics that are being deleted", self.pending_deletions));
+        }
+        if self.warning_count > 0 {
+            lines.push(format!("  {} warnings:", self.warning_count));
+            lines.extend(self.warnings.iter().take(10).map(|warning| format!("    {warning}")));
+            if self.warning_count > 10 {
+                lines.push("    ... (`status --json` lists more)".to_owned());
+            }
+        }
+        lines
+    }
+}
+
+impl SyncedReport {
+    pub(super) fn of(sync: &SyncReport, seconds: f64) -> Self {
+        Self {
+            seconds,
+            compared: sync.compared,
+            written: sync.written,
+            deleted: sync.deleted,
+            unrepresentable: sync.unrepresentable.iter().map(|it| format!("{}: {}", it.entity, it.reason)).collect(),
+            warnings: sync.warnings.iter().take(WARNINGS_MAX).cloned().collect(),
+        }
+    }
+}
+
+impl StatusReport {
+    /// For people, a line each.
+    pub fn lines(&self, now_ms: i64) -> Vec<String> {
+        let mut lines = vec![format!("{} (log: {})", self.driver_state, self.migration_state)];
+        if let Some(since) = self.since_ms {
+            lines.push(format!("  for {}", duration_text(now_ms - since)));
+        }
+        if let Some(reason) = &self.reason {
+            lines.push(format!("  why: {}", reason.trim_end().replace('\n', "\n       ")));
+        }
+        if self.attempt > 1 {
+            lines.push(format!("  {} failures in a row", self.attempt));
+        }
+        lines.push(format!("cluster {}, node {}, {}", self.cluster_id, self.node_id, self.data_dir));
+        if let Some(zookeeper) = &self.zookeeper {
+            lines.push(format!("ZooKeeper {zookeeper}"));
+        }
+        lines.push(format!(
+            "log ends at offset {}, epoch {}; {} topics, {} partitions",
+            self.log_end_offset, self.log_epoch, self.topics, self.partitions
+        ));
+        if let Some(claim) = &self.claim {
+            lines.push(format!("controller of ZooKeeper with epoch {}", claim.zk_epoch));
+        }
+        if let Some(lag) = self.lag_records {
+            lines.push(match lag {
+                0 => "ZooKeeper has everything".to_owned(),
+                lag => format!("ZooKeeper lacks {lag} records, {} ms", self.lag_ms.unwrap_or_default()),
+            });
+        }
+        lines.push(format!("brokers in /brokers/ids: {}", ids(self.brokers.iter().map(|broker| broker.id))));
+        lines.extend(self.brokers.iter().filter_map(|broker| {
+            broker.malformed.as_ref().map(|reason| format!("  broker {} can't be understood: {reason}", broker.id))
+        }));
+        if !self.unserved_brokers.is_empty() {
+            lines.push(format!(
+                "NOBODY SERVES {}: no leader is elected for their partitions, and they learn of changes from ZooKeeper alone",
+                ids(self.unserved_brokers.iter().copied())
+            ));
+        }
+        lines
+    }
+}
+
+fn ids(ids: impl Iterator<Item = i32>) -> String {
+    let ids: Vec<_> = ids.map(|id| id.to_string()).collect();
+    if ids.is_empty() { "none".to_owned() } else { ids.join(", ") }
+}
+
+fn duration_text(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+/// What a driver state means, for people.
+pub fn sentence(state: migration::State) -> &'static str {
+    use migration::State as S;
+    match state {
+        S::Inactive => "this controller does not lead",
+        S::WaitForControllerQuorum => "reading what the log says",
+        S::WaitForBrokers => "looking at the brokers",
+        S::BecomeController => "taking the controller role in ZooKeeper",
+        S::ZkMigration => "copying ZooKeeper into the log",
+        S::SyncKRaftToZk => "making ZooKeeper equal to the log",
+        S::KRaftControllerToBrokerComm => "telling the brokers",
+        S::DualWrite => "every change goes to the log and to ZooKeeper",
+        S::Blocked => "blocked",
+        S::ZkGoverned => "ZooKeeper was governed by someone else",
+        _ => "",
+    }
+}
+
+/// Counts of a family of znodes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FamilyReport {
+    /// Znodes whose content was compared.
+    pub compared: u64,
+    /// Of them, those with a part that may differ.
+    pub masked: u64,
+    /// Znodes that are no part of the projection.
+    pub ignored: u64,
+    /// Znodes that differ, are missing, or should not be there.
+    pub divergent: u64,
+}
+
+impl From<FamilyCounts> for FamilyReport {
+    fn from(counts: FamilyCounts) -> Self {
+        let FamilyCounts { compared, masked, ignored, divergent } = counts;
+        Self { compared, masked, ignored, divergent }
+    }
+}
+
+/// A znode that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DifferenceReport {
+    /// Its path.
+    pub path: String,
+    /// What the image says, `None` when it should not be there.
+    pub expected: Option<String>,
+    /// What ZooKeeper has, `None` when it is missing.
+    pub found: Option<String>,
+}
+
+/// A comparison of ZooKeeper with an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyReport {
+    /// End of the log as of the image (exclusive).
+    pub offset: i64,
+    /// Records that the log has behind it.
+    pub behind_records: i64,
+    /// Of all families together.
+    #[serde(flatten)]
+    pub total: FamilyReport,
+    /// By family.
+    pub families: BTreeMap<String, FamilyReport>,
+    /// The first znodes that differ, by path.
+    pub differences: Vec<DifferenceReport>,
+    /// Paths that stand under Kafka's roots and are not understood.
+    pub unknown: Vec<String>,
+    /// What the image holds and ZooKeeper can't.
+    #[serde(default)]
+    pub unrepresentable: Vec<String>,
+}
+
+impl VerifyReport {
+    /// The report of a comparison with `image`, in a log that ends at `log_end_offset`.
+    pub fn of(comparison: Comparison, image: &MetadataImage, log_end_offset: i64) -> Self {
+        let offset = image.position().end_offset.0;
+        Self {
+            offset,
+            behind_records: (log_end_offset - offset).max(0),
+            total: comparison.total().into(),
+            families: comparison.families.into_iter().map(|(name, counts)| (name, counts.into())).collect(),
+            differences: comparison
+                .differences
+                .into_iter()
+                .map(|it| DifferenceReport { path: it.entity, expected: it.oracle, found: it.candidate })
+                .collect(),
+            unknown: comparison.unknown,
+            unrepresentable: Vec::new(),
+        }
+    }
+
+    /// For people, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("{:<20} {:>9} {:>9} {:>9} {:>9}", "", "compared", "masked", "ignored", "divergent")];
+        let row = |name: &str, counts: &FamilyReport| {
+            let FamilyReport { compared, masked, ignored, divergent } = counts;
+            format!("{name:<20} {compared:>9} {masked:>9} {ignored:>9} {divergent:>9}")
+        };
+        lines.extend(self.families.iter().map(|(name, counts)| row(name, counts)));
+        lines.push(row("all", &self.total));
+        for difference in &self.differences {
+            lines.push(difference.path.clone());
+            let side = |text: &Option<String>| text.clone().unwrap_or_else(|| "(absent)".to_owned());
+            lines.push(format!("  expected: {}", side(&difference.expected)));
+            lines.push(format!("  found:    {}", side(&difference.found)));
+        }
+        let listed = self.differences.len() as u64;
+        if self.total.divergent > listed && listed > 0 {
+            lines.push(format!("and {} more", self.total.divergent - listed));
+        }
+        lines.extend(self.unknown.iter().map(|path| format!("not understood, and compared with nothing: {path}")));
+        lines.extend(self.unrepresentable.iter().map(|what| format!("ZooKeeper can't hold {what}")));
+        lines
+    }
+}
+
+/// The most memory that this process has ever had in RAM, in bytes; `None` where the system doesn't say.
+pub fn peak_resident_bytes() -> Option<u64> {
+    peak_of(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn peak_of(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use metadata_core::id::{KRaftLeaderEpoch, Offset, Position, TimestampMs};
+    use metadata_core::projection::Difference;
+
+    use super::*;
+
+    #[test]
+    fn the_peak_is_read_where_linux_writes_it() {
+        assert_eq!(peak_of("Name:\tx\nVmHWM:\t  12345 kB\nVmRSS:\t 1 kB\n"), Some(12_345 * 1024));
+        for odd in ["", "VmHWM: x kB", "VmHWM: 12", "VmHWM: 99999999999999999999 kB"] {
+            assert_eq!(peak_of(odd), None, "{odd}");
+        }
+    }
+
+    fn verified() -> VerifyReport {
+        let counts = |compared, divergent| FamilyCounts { compared, masked: 1, ignored: 2, divergent };
+        let comparison = Comparison {
+            families: [("topics".to_owned(), counts(10, 1)), ("acls".to_owned(), counts(5, 2))].into(),
+            differences: vec![Difference { entity: "/a".into(), oracle: Some("x".into()), candidate: None }],
+            unknown: vec!["/brokers/odd".into()],
+        };
+        let image = MetadataImage::empty().at(Position::after(Offset(9), KRaftLeaderEpoch(1)), TimestampMs(0));
+        VerifyReport::of(comparison, &image, 12)
+    }
+
+    #[test]
+    fn a_comparison_has_totals_and_families_side_by_side() {
+        let json = serde_json::to_value(verified()).unwrap();
+        let expected = serde_json::json!({
+            "offset": 10, "behind_records": 2,
+            "compared": 15, "masked": 2, "ignored": 4, "divergent": 3,
+            "families": {
+                "topics": {"compared": 10, "masked": 1, "ignored": 2, "divergent": 1},
+                "acls": {"compared": 5, "masked": 1, "ignored": 2, "divergent": 2},
+            },
+            "differences": [{"path": "/a", "expected": "x", "found": null}],
+            "unknown": ["/brokers/odd"], "unrepresentable": [],
+        });
+        assert_eq!(json, expected);
+        assert_eq!(serde_json::from_value::<VerifyReport>(json).unwrap(), verified());
+    }
+
+    #[test]
+    fn a_comparison_is_told_with_its_counts() {
+        let lines = verified().lines();
+        assert!(lines.iter().any(|line| line.starts_with("all") && line.contains("15") && line.ends_with('3')), "{lines:?}");
+        assert!(lines.contains(&"  found:    (absent)".to_owned()));
+        assert!(lines.contains(&"and 2 more".to_owned()));
+        assert!(lines.last().unwrap().ends_with("/brokers/odd"));
+    }
+
+    #[test]
+    fn a_status_names_what_nobody_serves() {
+        let status = StatusReport {
+            driver_state: "DUAL_WRITE".into(),
+            migration_state: "MIGRATION".into(),
+            reason: Some("one\ntwo".into()),
+            since_ms: Some(0),
+            attempt: 3,
+            cluster_id: "c".into(),
+            node_id: 3000,
+            data_dir: "/d".into(),
+            process: Some(1),
+            zookeeper: Some("zk:1".into()),
+            metadata_version: Some("3.9-IV0".into()),
+            log_end_offset: 10,
+            log_epoch: 1,
+            lag_records: Some(2),
+            lag_ms: Some(5),
+            claim: Some(ClaimReport { zk_epoch: 7, zk_version: 7, kraft_epoch: 1 }),
+            dual_write_records: 0,
+            copy: None,
+            sync: None,
+            topics: 1,
+            partitions: 2,
+            brokers: vec![BrokerReport { id: 1, endpoints: BTreeMap::new(), rack: None, malformed: Some("no port".into()) }],
+            unserved_brokers: vec![1, 2],
+        };
+        let lines = status.lines(3_725_000);
+        for expected in [
+            "DUAL_WRITE (log: MIGRATION)",
+            "  for 1 h 2 min",
+            "  why: one\n       two",
+            "ZooKeeper lacks 2 records, 5 ms",
+            "  broker 1 can't be understood: no port",
+        ] {
+            assert!(lines.iter().any(|line| line == expected), "{expected}: {lines:#?}");
+        }
+        assert!(lines.last().unwrap().starts_with("NOBODY SERVES 1, 2:"));
+        let json = serde_json::to_string(&status).unwrap();
+        assert_eq!(serde_json::from_str::<StatusReport>(&json).unwrap(), status);
+    }
+}

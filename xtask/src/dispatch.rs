@@ -1,0 +1,159 @@
+//! Tells the verbs apart.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::cli::{Exit, Failure, Outcome, Shell, VerbResult, start_logging};
+use crate::codegen;
+use crate::verb::{bless, change, chaos, ci, demo, dump_log, fix, migrate, seed, status, test, verify, zookeeper};
+
+/// Builds, checks and drives the migration from ZooKeeper to KRaft.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 blocked, 4 divergence found, 5 damaged data or a broken invariant.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+
+    /// Print one JSON object as the last line on stdout, and everything else on stderr
+    #[arg(long, global = true)]
+    json: bool,
+
+    /// Log what is done; RUST_LOG says it more exactly
+    #[arg(long, short, global = true)]
+    verbose: bool,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Migrate a made-up cluster from start to dual writing, and check every znode of it
+    Demo(demo::Args),
+    /// Run a controller in the foreground: copy ZooKeeper's metadata into a log, then keep both in step
+    Migrate(migrate::Args),
+    /// Make changes through the running controller
+    Change(Box<change::Args>),
+    /// Say how a migration is
+    Status(status::Args),
+    /// Compare ZooKeeper with the metadata log, znode by znode
+    Verify(verify::Args),
+    /// Print every batch and record of a metadata log as JSON
+    DumpLog(dump_log::Args),
+    /// Kill migrate at random moments, run it again, and compare what it ends with
+    Chaos(chaos::Args),
+    /// Run every test, and account for each
+    Test(test::Args),
+    /// Run every check, and write nothing
+    Ci(ci::Args),
+    /// Lay out the code, generate what is generated, and take clippy's safe advice
+    Fix,
+    /// Rewrite what tests compare with, from what the code says
+    Bless,
+    /// Generate the record types from their table
+    Codegen(codegen::Args),
+    /// Write a believable ZooKeeper-mode cluster into an empty ZooKeeper path
+    Seed(seed::Args),
+    /// Run a real ZooKeeper in the foreground, until Ctrl-C
+    Zookeeper(zookeeper::Args),
+}
+
+impl Verb {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Demo(_) => "demo",
+            Self::Migrate(_) => "migrate",
+            Self::Change(_) => "change",
+            Self::Status(_) => "status",
+            Self::Verify(_) => "verify",
+            Self::DumpLog(_) => "dump-log",
+            Self::Chaos(_) => "chaos",
+            Self::Test(_) => "test",
+            Self::Ci(_) => "ci",
+            Self::Fix => "fix",
+            Self::Bless => "bless",
+            Self::Codegen(_) => "codegen",
+            Self::Seed(_) => "seed",
+            Self::Zookeeper(_) => "zookeeper",
+        }
+    }
+
+    fn run(self, shell: &Shell) -> VerbResult {
+        match self {
+            Self::Demo(args) => on_tokio(demo::run(args, shell)),
+            Self::Migrate(args) => on_tokio(migrate::run(args, shell)),
+            Self::Change(args) => on_tokio(change::run(*args, shell)),
+            Self::Status(args) => on_tokio(status::run(args, shell)),
+            Self::Verify(args) => on_tokio(verify::run(args, shell)),
+            Self::DumpLog(args) => on_tokio(dump_log::run(args, shell)),
+            Self::Chaos(args) => on_tokio(chaos::run(args, shell)),
+            Self::Test(args) => on_tokio(test::run(args, shell)),
+            Self::Ci(args) => on_tokio(ci::run(args, shell)),
+            Self::Fix => fix::run(shell),
+            Self::Bless => bless::run(),
+            Self::Codegen(args) => match codegen::run(&args) {
+                Ok(_) => Ok(Outcome::done()),
+                Err(error) => Err(Failure::failed("codegen failed").because(error.as_ref())),
+            },
+            Self::Seed(args) => on_tokio(seed::run(args, shell)),
+            Self::Zookeeper(args) => on_tokio(zookeeper::run(args, shell)),
+        }
+    }
+}
+
+/// The process: reads the command line, runs the verb, says how it ended.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_parsed(&error).into(),
+    };
+    start_logging(cli.verbose);
+    let shell = Shell::new(cli.verb.name(), cli.json);
+    let result = cli.verb.run(&shell);
+    shell.finish(result).into()
+}
+
+/// Help and versions are answers; all else is wrong usage. The words are clap's; a program gets its object here too.
+fn not_parsed(error: &clap::Error) -> Exit {
+    // Nobody may be reading.
+    drop(error.print());
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return Exit::Done;
+    }
+    if std::env::args_os().any(|argument| argument == "--json") {
+        let words = error.to_string();
+        let first = words.lines().next().unwrap_or_default();
+        let failure = Failure::usage(first.strip_prefix("error: ").unwrap_or(first));
+        Shell::new("", true).object(false, failure.into_fields());
+    }
+    Exit::Usage
+}
+
+fn on_tokio(verb: impl Future<Output = VerbResult>) -> VerbResult {
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::failed("can't start the async runtime").because(&error))?;
+    let result = runtime.block_on(verb);
+    // Tasks are dropped here, and the servers that they may hold with them. One that blocks must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// The verbs, as typed.
+#[cfg(test)]
+pub(crate) fn verbs() -> Vec<String> {
+    <Cli as clap::CommandFactory>::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

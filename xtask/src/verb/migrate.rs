@@ -1,0 +1,272 @@
+//! `cargo xtask migrate`: a controller process in the foreground.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use metadata_core::id::NodeId;
+use metadata_core::metadata_version::MetadataVersion;
+use serde_json::Value;
+
+use super::follow::{Followed, Until, follow};
+use crate::cli::{Absent, Failure, Interrupt, Outcome, Shell, VerbResult, ZooKeeper, ZooKeeperArgs};
+use crate::control::ControlServer;
+use crate::controller::{
+    Controller, ControllerOptions, DataDir, StatusReport, blockers, look_first, peak_resident_bytes,
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    zookeeper: ZooKeeperArgs,
+
+    /// The controller's directory: made on first use, then its own
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+
+    /// The controller's id; no broker may have it
+    #[arg(long, default_value_t = 3000, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    node_id: i32,
+
+    /// The metadata version that a new log starts at; a log that has one goes on with it
+    #[arg(long, default_value = "3.9", value_name = "VERSION", value_parser = metadata_version)]
+    metadata_version: MetadataVersion,
+
+    /// Take over although nobody will serve the brokers that are alive or have replicas
+    ///
+    /// No broker channel is wired in yet, so no leader is elected for their partitions any more. Right for a rehearsal on
+    /// a copy of the ZooKeeper, wrong for a cluster that somebody uses.
+    #[arg(long)]
+    unserved_brokers: bool,
+
+    /// Stop, with exit code 0, once this is reached
+    #[arg(long, value_name = "STATE")]
+    until: Option<UntilState>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum UntilState {
+    /// State DUAL_WRITE, and ZooKeeper lacks nothing
+    DualWrite,
+}
+
+fn metadata_version(text: &str) -> Result<MetadataVersion, String> {
+    let version: MetadataVersion = text.parse().map_err(|error| format!("{error}"))?;
+    if version.supports_zk_migration_start() {
+        Ok(version)
+    } else {
+        Err(format!("a migration needs metadata transactions: choose {} or newer", MetadataVersion::V3_6_IV1))
+    }
+}
+
+pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
+    let interrupt = Interrupt::listen().map_err(|error| Failure::failed("can't listen for Ctrl-C").because(&error))?;
+    let zookeeper = args.zookeeper.open(Absent::Refuse, shell).await?;
+    if zookeeper.settings.migration_enable == Some(false) {
+        return Err(Failure::blocked("the configuration forbids the migration")
+            .why("zookeeper.metadata.migration.enable is false")
+            .next("set it to true on every controller and broker, or leave it out of this file"));
+    }
+    let seen = tokio::select! {
+        seen = look_first(zookeeper.connector.as_ref()) => seen?,
+        () = interrupt.requested() => return Err(Failure::failed("interrupted").why("nothing was written")),
+    };
+    let node_id = NodeId(args.node_id);
+    let reasons = blockers(&seen, node_id, args.unserved_brokers);
+    if !reasons.is_empty() {
+        return Err(Failure::blocked(format!("the migration of cluster {} must not start", seen.cluster_id))
+            .whys(reasons)
+            .next(
+                "live brokers: use --unserved-brokers only if nobody needs them, as in a rehearsal; node id: choose \
+                 another --node-id",
+            )
+            .field("cluster_id", seen.cluster_id));
+    }
+    let data_dir = prepare(args.data_dir.clone(), node_id, seen.cluster_id.clone(), args.metadata_version).await?;
+    shell.note(format_args!(
+        "cluster {} at {}, {} topics; {} {}",
+        seen.cluster_id,
+        seen.place,
+        seen.topics,
+        if data_dir.is_new { "formatted" } else { "going on in" },
+        data_dir.path.display()
+    ));
+    let controller = start(&args, &zookeeper, data_dir).await?;
+    let server = ControlServer::start(&args.data_dir, Arc::<Controller>::clone(&controller));
+    let result = match server {
+        Ok(server) => {
+            let result = stay(&args, &controller, seen.topics, &interrupt, shell).await;
+            drop(server);
+            result
+        }
+        Err(failure) => Err(failure),
+    };
+    let last = controller.status();
+    let stopped = controller.stop().await;
+    let followed = result.map_err(|failure| with_status(failure, &last))?;
+    stopped?;
+    end(&args, followed, &last)
+}
+
+/// The data directory, formatted if it is new. Off the async threads, since it waits for the disk.
+pub(super) async fn prepare(
+    path: PathBuf,
+    node_id: NodeId,
+    cluster_id: String,
+    version: MetadataVersion,
+) -> Result<DataDir, Failure> {
+    let preparing = tokio::task::spawn_blocking(move || DataDir::prepare(&path, node_id, &cluster_id, version));
+    preparing.await.map_err(|error| Failure::failed("the data directory was not prepared").because(&error))?
+}
+
+async fn start(args: &Args, zookeeper: &ZooKeeper, data_dir: DataDir) -> Result<Arc<Controller>, Failure> {
+    let options = ControllerOptions {
+        connector: Arc::clone(&zookeeper.connector),
+        settings: zookeeper.settings.clone(),
+        metadata_version: args.metadata_version,
+        unserved_brokers: args.unserved_brokers,
+    };
+    Ok(Arc::new(Controller::start(options, data_dir).await?))
+}
+
+/// Follows the migration to the state that was asked for, or until somebody asks to stop.
+async fn stay(
+    args: &Args,
+    controller: &Controller,
+    topics: u64,
+    interrupt: &Interrupt,
+    shell: &Shell,
+) -> Result<Followed, Failure> {
+    let first = follow(controller, Until::DualWrite, topics, interrupt, shell).await?;
+    if first == Followed::Reached {
+        for line in manifest(&controller.status()) {
+            shell.say(line);
+        }
+    }
+    if first == Followed::Interrupted || args.until.is_some() {
+        return Ok(first);
+    }
+    shell.say(format_args!(
+        "dual writing; `cargo xtask status --data-dir {}` looks at it, Ctrl-C stops it",
+        args.data_dir.display()
+    ));
+    follow(controller, Until::Stopped, topics, interrupt, shell).await
+}
+
+/// What was copied and synced, for people.
+pub(super) fn manifest(status: &StatusReport) -> Vec<String> {
+    let mut lines: Vec<String> = status.copy.iter().flat_map(|copy| copy.lines()).collect();
+    if let Some(sync) = &status.sync {
+        lines.push(format!(
+            "synced ZooKeeper: {} compared, {} written, {} deleted, {:.1} s",
+            sync.compared, sync.written, sync.deleted, sync.seconds
+        ));
+        lines.extend(sync.unrepresentable.iter().map(|what| format!("  ZooKeeper can't hold {what}")));
+        lines.extend(sync.warnings.iter().map(|warning| format!("  {warning}")));
+    }
+    if let Some(peak) = peak_resident_bytes() {
+        lines.push(format!("peak resident memory: {} MiB", peak >> 20));
+    }
+    lines
+}
+
+fn end(args: &Args, followed: Followed, last: &StatusReport) -> VerbResult {
+    let again = resume(args);
+    if followed == Followed::Interrupted && args.until.is_some() {
+        let failure = Failure::failed("stopped before DUAL_WRITE was reached").why("somebody asked for it");
+        return Err(with_status(failure.next(format!("to go on, run the same again: {again}")), last));
+    }
+    let mut outcome = Outcome::done()
+        .say(match followed {
+            Followed::Reached => format!("{}, and ZooKeeper has everything", last.driver_state),
+            Followed::Interrupted => format!("stopped in {}", last.driver_state),
+        })
+        .say(format!("to go on: {again}"));
+    for (key, value) in fields(last) {
+        outcome = outcome.field(&key, value);
+    }
+    Ok(outcome)
+}
+
+fn with_status(failure: Failure, last: &StatusReport) -> Failure {
+    fields(last).into_iter().fold(failure, |failure, (key, value)| failure.field(&key, value))
+}
+
+/// The fields of the verb's object: those of `status`, and what only the process itself knows.
+fn fields(last: &StatusReport) -> Vec<(String, Value)> {
+    let mut fields = super::fields_of(last);
+    fields.push(("peak_resident_bytes".to_owned(), peak_resident_bytes().into()));
+    fields
+}
+
+/// The command that goes on.
+fn resume(args: &Args) -> String {
+    let mut command = "cargo xtask migrate".to_owned();
+    let mut add = |flag: &str, value: &dyn std::fmt::Display| command.push_str(&format!(" {flag} {value}"));
+    if let Some(zookeeper) = &args.zookeeper.zookeeper {
+        add("--zookeeper", zookeeper);
+    }
+    if let Some(file) = &args.zookeeper.zookeeper_config {
+        add("--zookeeper-config", &shell_word(file));
+    }
+    add("--data-dir", &shell_word(&args.data_dir));
+    if args.node_id != 3000 {
+        add("--node-id", &args.node_id);
+    }
+    if args.unserved_brokers {
+        command.push_str(" --unserved-brokers");
+    }
+    command
+}
+
+/// A path as a shell takes it.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &[&str]) -> Result<Args, clap::Error> {
+        Command::try_parse_from(["migrate"].iter().chain(line)).map(|command| command.args)
+    }
+
+    #[test]
+    fn the_command_that_goes_on_is_the_one_that_was_given() {
+        let plain = parse(&["--zookeeper", "zk:2181/kafka", "--data-dir", "/var/c"]).unwrap();
+        assert_eq!(resume(&plain), "cargo xtask migrate --zookeeper zk:2181/kafka --data-dir /var/c");
+        let all = parse(&[
+            "--zookeeper-config", "it's", "--data-dir", "a b", "--node-id", "7", "--unserved-brokers", "--until",
+            "dual-write",
+        ]);
+        let expected =
+            r"cargo xtask migrate --zookeeper-config 'it'\''s' --data-dir 'a b' --node-id 7 --unserved-brokers";
+        assert_eq!(resume(&all.unwrap()), expected);
+    }
+
+    #[test]
+    fn flags_that_make_no_sense_are_refused() {
+        for line in [
+            &["--zookeeper", "zk:1"][..],
+            &["--data-dir", "d", "--node-id", "-1"],
+            &["--data-dir", "d", "--metadata-version", "3.5"],
+            &["--data-dir", "d", "--metadata-version", "x"],
+            &["--data-dir", "d", "--until", "tomorrow"],
+        ] {
+            assert!(parse(line).is_err(), "{line:?}");
+        }
+        let defaults = parse(&["--data-dir", "d"]).unwrap();
+        assert_eq!((defaults.node_id, defaults.metadata_version), (3000, MetadataVersion::V3_9_IV0));
+    }
+}

@@ -1,0 +1,83 @@
+//! `cargo xtask status`: how a migration is, from its process or from its directory.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::cli::{Failure, Outcome, Shell, VerbResult};
+use crate::control::{Request, ask};
+use crate::controller::{DataDir, LogOnDisk, StatusReport};
+
+/// The driver's state while there is no driver.
+const NOT_RUNNING: &str = "NOT_RUNNING";
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The controller's directory
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+}
+
+pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
+    let status = match ask::<StatusReport>(&args.data_dir, &Request::Status, |_| {}).await? {
+        Some(status) => status,
+        None => on_disk(&args.data_dir, shell).await?,
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    let outcome = status.lines(now_ms).into_iter().fold(Outcome::done(), Outcome::say);
+    Ok(super::fields_of(&status).into_iter().fold(outcome, |outcome, (key, value)| outcome.field(&key, value)))
+}
+
+/// What the directory says by itself.
+async fn on_disk(data_dir: &Path, shell: &Shell) -> Result<StatusReport, Failure> {
+    let found = read(data_dir.to_owned()).await?;
+    let (DataDir { node_id, cluster_id, path, .. }, log) = found;
+    if let Some(damage) = &log.damage {
+        shell.note(format_args!("the log can't be read to its end: {damage}"));
+        shell.note("if its process was killed, the next `migrate` mends that");
+    }
+    let image = &log.image;
+    Ok(StatusReport {
+        driver_state: NOT_RUNNING.to_owned(),
+        migration_state: image.zk_migration_state().to_string(),
+        reason: Some("no process holds the data directory: start `migrate`".to_owned()),
+        since_ms: None,
+        attempt: 0,
+        cluster_id,
+        node_id: node_id.0,
+        data_dir: path.display().to_string(),
+        process: None,
+        zookeeper: None,
+        metadata_version: image.features().metadata_version().map(|version| version.to_string()),
+        log_end_offset: log.end.end_offset.0,
+        log_epoch: log.end.epoch.0,
+        lag_records: None,
+        lag_ms: None,
+        claim: None,
+        dual_write_records: 0,
+        copy: None,
+        sync: None,
+        topics: image.topics().len() as u64,
+        partitions: image.topics().partition_count() as u64,
+        brokers: Vec::new(),
+        unserved_brokers: Vec::new(),
+    })
+}
+
+async fn read(data_dir: PathBuf) -> Result<(DataDir, LogOnDisk), Failure> {
+    let reading = tokio::task::spawn_blocking(move || {
+        let found = open(&data_dir)?;
+        let log = LogOnDisk::read(&data_dir, None)?;
+        Ok((found, log))
+    });
+    reading.await.map_err(|error| Failure::failed("the data directory was not read").because(&error))?
+}
+
+/// The data directory that a verb is pointed at; it must be one.
+pub(super) fn open(data_dir: &Path) -> Result<DataDir, Failure> {
+    DataDir::read(data_dir)?.ok_or_else(|| {
+        Failure::failed(format!("{} is no data directory", data_dir.display()))
+            .why("it has no meta.properties")
+            .next("check --data-dir; `migrate` makes one")
+    })
+}

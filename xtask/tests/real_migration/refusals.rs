@@ -1,0 +1,160 @@
+//! What `migrate` refuses, with which exit code, and that nothing is written then.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+
+use store_zk::client::config::ZkClientConfig;
+use store_zk::client::{ZkAcl, ZkOp};
+
+use super::harness::{Cluster, Ended, Running, owner, place, xtask};
+
+/// A failure says what, why and the next step, in words and in JSON.
+fn assert_refused(ended: &Ended, code: i32, expected: &[&str]) {
+    assert_eq!(ended.code, Some(code), "{ended:#?}");
+    assert_eq!((&ended.object["ok"], &ended.object["exit_code"]), (&false.into(), &code.into()), "{ended:#?}");
+    assert!(!ended.object["next"].as_array().unwrap().is_empty(), "{ended:#?}");
+    for text in expected {
+        assert!(ended.stderr.contains(text), "{text}: {}", ended.stderr);
+    }
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+}
+
+fn assert_nothing_was_made(cluster: &Cluster) {
+    assert!(!cluster.file("data").exists(), "a data directory was made");
+}
+
+#[tokio::test]
+async fn a_zookeeper_that_does_not_answer_is_named_in_bounded_time() {
+    let cluster = Cluster::seeded(20).await;
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let closed = format!("127.0.0.1:{port}");
+    let quick = cluster.path("quick.properties");
+    fs::write(&quick, format!("zookeeper.connect={closed}\nzookeeper.connection.timeout.ms=1500\n")).unwrap();
+    let flags = ["migrate", "--json", "--zookeeper-config", &quick, "--data-dir", &cluster.data_dir()];
+    assert_refused(&xtask(&flags).await, 1, &[&closed, "check that the servers run"]);
+    assert_nothing_was_made(&cluster);
+}
+
+#[tokio::test]
+async fn a_chroot_that_is_not_there_or_holds_no_cluster_is_named() {
+    let cluster = Cluster::seeded(21).await;
+    let data_dir = cluster.data_dir();
+    let at = async |zookeeper: &str| xtask(&["migrate", "--json", "--zookeeper", zookeeper, "--data-dir", &data_dir]).await;
+    assert_refused(&at(&format!("{}/absent", cluster.place)).await, 1, &["/absent"]);
+
+    // A cluster one level further down is pointed at.
+    let outer = place().await;
+    let (server, path) = outer.split_at(outer.find('/').unwrap());
+    let session = ZkClientConfig::from_connect_string(server).unwrap().connector().unwrap().connect().await.unwrap();
+    let create = |path: String, data: &'static str| ZkOp::create(path, data, ZkAcl::world_all());
+    session.multi(vec![create(path.to_owned(), "")]).await.unwrap();
+    assert_refused(&at(&outer).await, 1, &["there is no Kafka cluster", "check the address and the chroot"]);
+    let id = r#"{"version":"1","id":"x"}"#;
+    let below = ["/kafka", "/kafka/cluster"].map(|it| create(format!("{path}{it}"), ""));
+    session.multi(below.into_iter().chain([create(format!("{path}/kafka/cluster/id"), id)]).collect()).await.unwrap();
+    assert_refused(&at(&outer).await, 1, &["there is no Kafka cluster", &format!("{outer}/kafka")]);
+    assert_nothing_was_made(&cluster);
+}
+
+#[tokio::test]
+async fn credentials_that_are_refused_are_said_to_be() {
+    let cluster = Cluster::seeded_as(22, Some(owner())).await;
+    let ended = cluster.migrate(&["--unserved-brokers", "--until", "dual-write"]).await;
+    assert_refused(&ended, 1, &["credentials"]);
+    let session = cluster.session().await;
+    assert_eq!(session.exists("/migration").await.unwrap(), None, "nothing was claimed");
+    // With them it goes.
+    let credentials = cluster.path("credentials");
+    fs::write(&credentials, "username=kafka\npassword=kafkas-own\n").unwrap();
+    let file = cluster.file("kafka.properties");
+    let properties = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{properties}zookeeper.auth.digest.file={credentials}\n")).unwrap();
+    let ended = cluster.migrate(&["--unserved-brokers", "--until", "dual-write"]).await;
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+}
+
+#[tokio::test]
+async fn brokers_that_nobody_would_serve_are_all_listed() {
+    let cluster = Cluster::seeded(23).await;
+    // Nobody is alive, and their replicas are: found by the driver, before any claim.
+    let missing = cluster.migrate(&[]).await;
+    assert_refused(&missing, 3, &["broker 1 has", "broker 6 has", "--unserved-brokers"]);
+    assert_eq!(missing.object["reasons"].as_array().unwrap().len(), cluster.manifest.brokers.len());
+    let session = cluster.session().await;
+    assert_eq!(session.exists("/migration").await.unwrap(), None, "nothing was claimed");
+    fs::remove_dir_all(cluster.file("data")).unwrap();
+
+    let brokers = cluster.hold_brokers().await;
+    let alive = cluster.migrate(&[]).await;
+    assert_refused(&alive, 3, &["broker 1 is alive", "broker 6 is alive", "--unserved-brokers"]);
+    assert_eq!(alive.object["reasons"].as_array().unwrap().len(), cluster.manifest.brokers.len());
+    let taken = cluster.migrate(&["--unserved-brokers", "--node-id", "2"]).await;
+    assert_refused(&taken, 3, &["node id 2 is that of a broker"]);
+    assert_nothing_was_made(&cluster);
+    brokers.release().await;
+}
+
+#[tokio::test]
+async fn another_clusters_directory_is_refused_by_name() {
+    let (one, other) = (Cluster::seeded(24).await, Cluster::seeded(25).await);
+    assert_eq!(one.migrate(&["--unserved-brokers", "--until", "dual-write"]).await.code, Some(0));
+    let config = other.path("kafka.properties");
+    let data_dir = one.data_dir();
+    let flags = ["migrate", "--json", "--unserved-brokers", "--zookeeper-config", &config, "--data-dir", &data_dir];
+    let ids = [one.manifest.cluster_id.as_str(), other.manifest.cluster_id.as_str()];
+    assert_refused(&xtask(&flags).await, 1, &ids);
+    let verify = ["verify", "--json", "--zookeeper-config", &config, "--data-dir", &data_dir];
+    assert_refused(&xtask(&verify).await, 1, &ids);
+    let session = other.session().await;
+    assert_eq!(session.exists("/migration").await.unwrap(), None, "nothing was claimed");
+    let node = one.migrate(&["--unserved-brokers", "--node-id", "3001"]).await;
+    assert_refused(&node, 1, &["node 3000", "3001"]);
+}
+
+#[tokio::test]
+async fn a_directory_that_a_process_holds_is_left_to_it() {
+    let cluster = Cluster::seeded(26).await;
+    let running = Running::start(&cluster).await;
+    let second = cluster.migrate(&["--unserved-brokers"]).await;
+    assert_refused(&second, 1, &["is in use by process"]);
+    // The first one noticed nothing.
+    assert_eq!(cluster.get("status", &[]).await["driver_state"], "DUAL_WRITE");
+    assert_eq!(running.stop().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn znodes_that_cannot_be_copied_are_all_named() {
+    let cluster = Cluster::seeded(27).await;
+    let session = cluster.session().await;
+    let topics = session.get_children("/brokers/topics").await.unwrap().names;
+    for name in &topics[..2] {
+        session.multi(vec![ZkOp::set_data(format!("/brokers/topics/{name}"), "{broken", None)]).await.unwrap();
+    }
+    let ended = cluster.migrate(&["--unserved-brokers", "--until", "dual-write"]).await;
+    assert_refused(&ended, 3, &[&topics[0], &topics[1]]);
+    assert_eq!(ended.object["migration_state"], "PRE_MIGRATION");
+    let reasons = ended.object["reasons"].as_array().unwrap();
+    assert!(topics[..2].iter().all(|name| reasons.iter().any(|reason| reason.as_str().unwrap().contains(name))));
+}
+
+#[tokio::test]
+async fn wrong_usage_tries_nothing() {
+    let cluster = Cluster::seeded(28).await;
+    let data_dir = cluster.data_dir();
+    for flags in [
+        &["migrate", "--json", "--data-dir", &data_dir][..],
+        &["migrate", "--json", "--zookeeper", &cluster.place],
+        &["migrate", "--json", "--zookeeper", "no place", "--data-dir", &data_dir],
+        &["migrate", "--json", "--zookeeper", &cluster.place, "--data-dir", &data_dir, "--metadata-version", "3.4"],
+        &["change", "--json", "topic", "delete", "t"],
+        &["verify", "--json"],
+    ] {
+        let ended = xtask(flags).await;
+        assert_eq!((ended.code, &ended.object["exit_code"]), (Some(2), &2.into()), "{flags:?}: {ended:#?}");
+    }
+    let config = cluster.file("kafka.properties");
+    let properties = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{properties}zookeeper.metadata.migration.enable=false\n")).unwrap();
+    assert_refused(&cluster.migrate(&["--unserved-brokers"]).await, 3, &["zookeeper.metadata.migration.enable is false"]);
+    assert_nothing_was_made(&cluster);
+}
