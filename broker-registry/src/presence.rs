@@ -41,9 +41,7 @@ impl Presence {
             .iter()
             .filter_map(|(id, broker)| match self.brokers.get(id) {
                 None => Some((*id, PresenceChange::Appeared(*id))),
-                Some(before) if before.incarnation != broker.incarnation => {
-                    Some((*id, PresenceChange::Restarted(*id)))
-                }
+                Some(before) if before.incarnation != broker.incarnation => Some((*id, PresenceChange::Restarted(*id))),
                 Some(before) if before != broker => Some((*id, PresenceChange::Changed(*id))),
                 Some(_) => None,
             })
@@ -76,10 +74,7 @@ mod tests {
     fn each_kind_of_change_has_its_name() {
         let mut presence = Presence::new();
         let first = [(NodeId(1), broker(10, None)), (NodeId(2), broker(11, None)), (NodeId(3), broker(12, None))];
-        assert_eq!(
-            presence.update(first.into()),
-            [1, 2, 3].map(|id| PresenceChange::Appeared(NodeId(id))).to_vec()
-        );
+        assert_eq!(presence.update(first.into()), [1, 2, 3].map(|id| PresenceChange::Appeared(NodeId(id))).to_vec());
         let second = [(NodeId(1), broker(10, None)), (NodeId(2), broker(20, None)), (NodeId(4), broker(21, None))];
         assert_eq!(
             presence.update(second.into()),

@@ -116,7 +116,9 @@ mod tests {
     }
 
     fn waiting(unready: &[(i32, UnreadyReason)]) -> Readiness {
-        Readiness::Waiting(unready.iter().map(|(id, reason)| UnreadyBroker { id: NodeId(*id), reason: *reason }).collect())
+        Readiness::Waiting(
+            unready.iter().map(|(id, reason)| UnreadyBroker { id: NodeId(*id), reason: *reason }).collect(),
+        )
     }
 
     #[test]
@@ -127,7 +129,8 @@ mod tests {
             unserved: unserved.iter().map(|id| NodeId(*id)).collect(),
         };
         let word = Service::NoneByOperatorsWord;
-        let table: [(&[i32], &[(i32, u64)], Service, Readiness); 6] = [
+        type Row = (&'static [i32], &'static [(i32, u64)], Service, Readiness);
+        let table: [Row; 6] = [
             (&[], &[], Service::None, ready(&[])),
             (&[], &[(1, 3), (2, 1)], Service::None, waiting(&[(1, missing(3)), (2, missing(1))])),
             (&[1], &[(1, 3)], Service::None, waiting(&[(1, UnreadyReason::Unserved)])),

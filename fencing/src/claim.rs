@@ -226,9 +226,7 @@ pub fn decide_claim(
     }
     let (next, position) = match (expected, &facts.marker) {
         (Expected::Nothing, None) => (AfterClaim::Copy, Position::START),
-        (Expected::Nothing, Some(marker)) if marker.position == Position::START => {
-            (AfterClaim::Copy, Position::START)
-        }
+        (Expected::Nothing, Some(marker)) if marker.position == Position::START => (AfterClaim::Copy, Position::START),
         (Expected::Nothing, Some(marker)) => {
             return Err(ClaimRefusal::AheadOfLog {
                 marker: marker.position,
@@ -250,9 +248,8 @@ pub fn decide_claim(
                 });
             }
             in_log(marker, extent)?;
-            let resumable = marker.sync == SyncState::Done
-                && marker.projection == projection
-                && marker.position != Position::START;
+            let resumable =
+                marker.sync == SyncState::Done && marker.projection == projection && marker.position != Position::START;
             (if resumable { AfterClaim::Resume } else { AfterClaim::FullSync }, marker.position)
         }
     };
@@ -260,10 +257,7 @@ pub fn decide_claim(
     Ok(ClaimPlan { controller_epoch, controller, marker, next, position })
 }
 
-fn controller_step(
-    holder: Option<ObservedController>,
-    own: &KraftLeadership,
-) -> Result<ControllerStep, ClaimRefusal> {
+fn controller_step(holder: Option<ObservedController>, own: &KraftLeadership) -> Result<ControllerStep, ClaimRefusal> {
     let Some(holder) = holder else { return Ok(ControllerStep::Create) };
     match holder.kraft_epoch {
         Some(epoch) if epoch == own.epoch && holder.id == own.id => Ok(ControllerStep::Keep(holder.zk_version)),

@@ -64,9 +64,9 @@ pub async fn copy(
     ];
     let batches = sink.batches + 1;
     sink.append(end, Txn::End { batches }).await?;
-    sink.settle(0).await?.ok_or_else(|| {
-        Error::unknown(ErrorKind::Unavailable, "the log answered no append of the copy's end")
-    })
+    sink.settle(0)
+        .await?
+        .ok_or_else(|| Error::unknown(ErrorKind::Unavailable, "the log answered no append of the copy's end"))
 }
 
 struct Appender<'a> {

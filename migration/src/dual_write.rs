@@ -73,7 +73,16 @@ impl DualWriter {
         });
         log.hold(image.position().end_offset);
         let loader = ImageLoader::new(image.clone());
-        Self { log, writer, loader, before: image, records: Vec::new(), batch_end, in_flight: VecDeque::new(), progress }
+        Self {
+            log,
+            writer,
+            loader,
+            before: image,
+            records: Vec::new(),
+            batch_end,
+            in_flight: VecDeque::new(),
+            progress,
+        }
     }
 
     /// Writes for ever, standing still when asked to. Ends only with what stopped it.
@@ -199,15 +208,15 @@ async fn next_answer(in_flight: &mut VecDeque<InFlight>) -> Answer {
 }
 
 fn replay(loader: &mut ImageLoader, batch: &LogBatch) -> Result<()> {
-    loader
-        .replay_batch(batch.base_offset, batch.end_offset, batch.epoch, batch.timestamp, &batch.records)
-        .map_err(|error| {
+    loader.replay_batch(batch.base_offset, batch.end_offset, batch.epoch, batch.timestamp, &batch.records).map_err(
+        |error| {
             Error::not_applied(
                 ErrorKind::Corrupt,
                 format!("the batch at offset {} of the metadata log contradicts what is before it", batch.base_offset),
             )
             .with_source(error)
-        })
+        },
+    )
 }
 
 /// The image at exactly `position`, rebuilt from the nearest one below; `None` when the log has no such image any more.

@@ -1,6 +1,8 @@
 //! The runner: carries out what the driver orders, and answers with events. One order is under way at a time; `Stop`
 //! drops it, so an answer of an older leadership can't arrive.
 
+#![expect(clippy::disallowed_methods, reason = "the runner is where time passes: attempts are made later")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -183,8 +185,7 @@ impl Migration {
             unserved: Vec::new(),
         };
         let status = watch::Sender::new(first);
-        let handle =
-            MigrationHandle { status: status.subscribe(), holds: hold_sender, stop: Arc::new(stop_sender) };
+        let handle = MigrationHandle { status: status.subscribe(), holds: hold_sender, stop: Arc::new(stop_sender) };
         let migration = Self {
             ports: SharedPorts {
                 log: ports.log,
@@ -271,7 +272,9 @@ impl Migration {
                         self.claim = Claim::default();
                         self.holds_to_writer = None;
                     }
-                    Effect::RetryLater => retry_at = Some(Instant::now() + self.options.retry.pause(self.driver.attempt)),
+                    Effect::RetryLater => {
+                        retry_at = Some(Instant::now() + self.options.retry.pause(self.driver.attempt))
+                    }
                     Effect::Report => {
                         tracing::warn!(state = %self.driver.state, reason = self.driver.reason, "waiting");
                     }
@@ -338,8 +341,7 @@ impl Migration {
             status.sync.clone_from(&self.sync);
             status.dual_write = *self.dual_write.borrow();
             status.brokers.clone_from(self.presence.brokers());
-            status.unserved =
-                if holds_role { self.presence.brokers().keys().copied().collect() } else { Vec::new() };
+            status.unserved = if holds_role { self.presence.brokers().keys().copied().collect() } else { Vec::new() };
         });
     }
 
@@ -508,11 +510,7 @@ async fn bootstrap(log: &dyn MetadataLog, leadership: KraftLeadership, version: 
     log.append(Append { epoch: leadership.epoch, expected: Some(expected), txn: Txn::None, records }).await.map(drop)
 }
 
-async fn judge(
-    ports: &SharedPorts,
-    mut brokers: watch::Receiver<Option<Brokers>>,
-    service: Service,
-) -> Result<Event> {
+async fn judge(ports: &SharedPorts, mut brokers: watch::Receiver<Option<Brokers>>, service: Service) -> Result<Event> {
     let present = brokers
         .wait_for(Option::is_some)
         .await

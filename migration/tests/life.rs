@@ -1,5 +1,8 @@
 //! A migration over the in-memory log and store: from an empty log to dual write, through failures and restarts.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking, in its supporting functions too")]
+#![expect(clippy::disallowed_methods, reason = "the migration runs as a task beside the test")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

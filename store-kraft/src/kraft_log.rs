@@ -118,8 +118,20 @@ impl KraftLog {
     }
 
     pub(crate) async fn open_on(disk: Disk, options: KraftLogOptions) -> Result<Self> {
-        let Running { layout, health, recovery, segments, view, leadership, active, appends, raft, machine, tasks, ending } =
-            open::open(disk, &options).await?;
+        let Running {
+            layout,
+            health,
+            recovery,
+            segments,
+            view,
+            leadership,
+            active,
+            appends,
+            raft,
+            machine,
+            tasks,
+            ending,
+        } = open::open(disk, &options).await?;
         let log = Self {
             options,
             layout,

@@ -19,12 +19,13 @@ use crate::kraft_log::Ending;
 use crate::log::damage::LogError;
 use crate::log::layout::{Layout, partition_metadata};
 use crate::log::lock::DirectoryLock;
+use crate::log::quorum_state::QuorumState;
 use crate::log::read::{batch_ending_at, replay};
 use crate::log::snapshot::{SnapshotReader, list_snapshots, remove_unfinished};
 use crate::log::writer::{Kept, LogWriter, Segments};
 use crate::log::{Damage, MetaProperties};
 use crate::options::{KraftLogOptions, SEGMENT_BYTES_MIN};
-use crate::quorum::apply::{Images, StateMachine};
+use crate::quorum::apply::{Images, StateMachine, epoch_of};
 use crate::quorum::lead::Leading;
 use crate::quorum::machine::{Limits, Machine, MachineParts};
 use crate::quorum::network::NoPeers;
@@ -95,7 +96,8 @@ fn find(disk: &Disk, options: &KraftLogOptions) -> Result<Found> {
     let layout = Layout::new(&options.data_dir);
     let path = layout.meta_properties();
     let not_formatted = || {
-        let message = format!("{} is no data directory: it has no meta.properties; format it first", layout.root().display());
+        let message =
+            format!("{} is no data directory: it has no meta.properties; format it first", layout.root().display());
         Error::not_applied(ErrorKind::Invalid, message)
     };
     if !path.is_file() {
@@ -115,10 +117,11 @@ fn find(disk: &Disk, options: &KraftLogOptions) -> Result<Found> {
 
     let segment_bytes = options.segment_bytes.max(SEGMENT_BYTES_MIN);
     let epochs = sidecar.epochs();
-    let kept = Kept { end: Offset(sidecar.end_offset), epochs: &epochs };
-    let (log, cut) = LogWriter::open(disk, &layout.partition(), segment_bytes, kept)?;
     let mut raft_log = Opened::open(disk, &layout.raft(), RAFT_SEGMENT_BYTES)?;
     check_reaches_applied(&layout, &sidecar, &raft_log)?;
+    check_nobody_else_led(&layout, &raft_log)?;
+    let kept = Kept { end: Offset(sidecar.end_offset), epochs: &epochs, restarted_at: Offset(sidecar.restarted_at) };
+    let (log, cut) = LogWriter::open(disk, &layout.partition(), segment_bytes, kept)?;
 
     let mut recovery = Recovery::default();
     if let Some(torn) = raft_log.torn.take() {
@@ -133,7 +136,12 @@ fn find(disk: &Disk, options: &KraftLogOptions) -> Result<Found> {
         recovery.torn_kafka_log = cut.torn;
     }
     let cache = open_cache(options, &layout, &lock, &mut recovery);
-    let images = images(&layout, &sidecar, &log, cache.as_deref(), &mut recovery)?;
+    let images = images(&layout, &sidecar, &log, cache.as_deref(), &mut recovery).inspect_err(|_| {
+        // Its thread keeps the directory locked.
+        if let Some(cache) = &cache {
+            cache.close();
+        }
+    })?;
     Ok(Found { layout, lock, raft_log, sidecar, log, images, cache, recovery })
 }
 
@@ -182,6 +190,23 @@ fn check_reaches_applied(layout: &Layout, sidecar: &Sidecar, raft_log: &Opened) 
         }
         _ => Ok(()),
     }
+}
+
+/// A KRaft controller of Kafka's that took the directory over may have written records that Raft's log here knows nothing
+/// of: they would be cut. It leaves its epoch in `quorum-state` before it writes anything.
+fn check_nobody_else_led(layout: &Layout, raft_log: &Opened) -> Result<()> {
+    let path = layout.quorum_state();
+    let Some(epoch) = QuorumState::read_epoch(&path)? else { return Ok(()) };
+    let known = epoch_of(raft_log.term());
+    if epoch <= known {
+        return Ok(());
+    }
+    let message = format!(
+        "{} is of epoch {epoch}, while the controller here has seen {known}: another controller went on with this log; let \
+         it, or restore the data directory from a backup",
+        path.display()
+    );
+    Err(Error::not_applied(ErrorKind::Invalid, message))
 }
 
 fn open_cache(
@@ -262,7 +287,8 @@ async fn start(disk: Disk, options: &KraftLogOptions, found: Found) -> Result<Ru
     let own = raft_id(options.node_id);
     let health = Health::new();
     let segments = log.segments();
-    let (raft_log, raft_log_thread) = RaftLogStore::start(raft_log, own, health.clone(), Arc::clone(&lock)).map_err(unavailable)?;
+    let (raft_log, raft_log_thread) =
+        RaftLogStore::start(raft_log, own, health.clone(), Arc::clone(&lock)).map_err(unavailable)?;
     let state = StateMachine::new(sidecar, log, images, raft_log.table());
     let view = watch::Sender::new(View::default());
     let view_receiver = view.subscribe();
@@ -297,8 +323,7 @@ async fn start(disk: Disk, options: &KraftLogOptions, found: Found) -> Result<Ru
         active,
     };
     let (appends, arriving) = mpsc::unbounded_channel();
-    let proposer =
-        Proposer { raft: raft.clone(), health: health.clone(), active: active_receiver.clone(), arriving };
+    let proposer = Proposer { raft: raft.clone(), health: health.clone(), active: active_receiver.clone(), arriving };
     let leading = tokio::spawn(leading.run()).abort_handle();
     let caching = cache.clone().map(|cache| {
         let follow = cache_after_snapshots(cache, Arc::clone(&segments), view_receiver.clone());

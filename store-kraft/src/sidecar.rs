@@ -33,6 +33,9 @@ pub(crate) struct Sidecar {
     pub(crate) end_offset: i64,
     /// Where each epoch of the Kafka log starts (inclusive), as far as the log reaches back.
     pub(crate) epochs: Vec<(i32, i64)>,
+    /// Where the log began anew, when a snapshot that was received replaced it (inclusive): segments that start before are
+    /// of the log that was there until then, and go.
+    pub(crate) restarted_at: i64,
     /// The transaction that is open as of `applied`.
     pub(crate) staged: Option<Staged>,
     /// The newest snapshot.
@@ -120,6 +123,7 @@ mod tests {
             membership: StoredLastMembership::default(),
             end_offset: 41,
             epochs: vec![(1, 0), (2, 30)],
+            restarted_at: 3,
             staged: Some(Staged { begin: StoredLogId { term: 2, index: 7 }, batches: 3, before: base.clone() }),
             snapshot: Some(StoredSnapshot { base }),
         };
@@ -127,7 +131,7 @@ mod tests {
             1, 4, 1, // format, kind, version
             1, 2, 9, // applied
             0, 0, 0, // no membership yet
-            82, 2, 2, 0, 4, 60, // end offset and epochs, zig-zag
+            82, 2, 2, 0, 4, 60, 6, // end offset, epochs and restart, zig-zag
             1, 2, 7, 3, 1, 2, 9, 0, 0, 0, 4, 80, // staged
             1, 1, 2, 9, 0, 0, 0, 4, 80, // snapshot
         ];

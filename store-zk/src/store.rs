@@ -150,10 +150,8 @@ impl MetadataStore for ZkStore {
         // Behind whatever this session or an earlier one wrote: a stale follower must not answer.
         let position = position(&session).await?;
         let reader = BulkReader::new(session, Arc::clone(&self.counters));
-        let context = ImportContext {
-            secret: self.options.secret.clone(),
-            metadata_version: self.options.metadata_version,
-        };
+        let context =
+            ImportContext { secret: self.options.secret.clone(), metadata_version: self.options.metadata_version };
         let imported = load(&reader, context, sink).await?;
         if let Ok(mut last) = self.imported.lock() {
             *last = Some(imported);

@@ -31,8 +31,9 @@ fn verbs_named(text: &str) -> impl Iterator<Item = &str> {
 fn files_named(text: &str) -> impl Iterator<Item = &str> {
     let quoted = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
     quoted.filter(|word| {
-        let in_a_crate =
-            word.split_once('/').is_some_and(|(first, _)| repository_root().join(first).join("Cargo.toml").exists());
+        let in_a_crate = word
+            .split_once('/')
+            .is_some_and(|(first, _)| !first.is_empty() && repository_root().join(first).join("Cargo.toml").exists());
         in_a_crate || (!word.contains('/') && [".md", ".toml"].iter().any(|end| word.ends_with(end)))
     })
 }
@@ -58,7 +59,7 @@ fn every_file_that_the_documents_name_exists() {
 
 #[test]
 fn what_the_documents_name_is_found() {
-    let text = "`cargo xtask test`, cargo xtask --help, cargo xtask ci [STAGE..]\n`fencing/src/lib.rs` `a/b` `LICENSE` `deny.toml`";
+    let text = "`cargo xtask test`, cargo xtask --help, cargo xtask ci [STAGE..]\n`fencing/src/lib.rs` `a/b` `/migration` `LICENSE` `deny.toml`";
     assert_eq!(verbs_named(text).collect::<Vec<_>>(), ["test", "ci"]);
     assert_eq!(files_named(text).collect::<Vec<_>>(), ["fencing/src/lib.rs", "deny.toml"]);
 }

@@ -88,10 +88,7 @@ fn text(what: &'static str) -> impl Fn(Error) -> Broken {
 
 /// A log that has the store's position, and a little more.
 fn log_with(position: Position) -> Expected {
-    Expected::Log(LogExtent {
-        epochs: vec![(position.epoch, Offset::ZERO)],
-        end_offset: position.end_offset.plus(100),
-    })
+    Expected::Log(LogExtent { epochs: vec![(position.epoch, Offset::ZERO)], end_offset: position.end_offset.plus(100) })
 }
 
 /// Metadata of every family, at `position`.
@@ -201,6 +198,9 @@ async fn load(store: &dyn MetadataStore) -> std::result::Result<MetadataImage, B
     Ok(delta.apply(position, TimestampMs(0)))
 }
 
+/// User, mechanism, salt, stored key, server key, iterations.
+type KeptCredential = (String, i8, Vec<u8>, Vec<u8>, Vec<u8>, i32);
+
 /// What every projection keeps of an image: no registrations, no feature levels, no ids of access control entries,
 /// nothing that only KRaft knows of a partition.
 #[derive(Debug, PartialEq)]
@@ -208,7 +208,7 @@ struct Kept {
     topics: BTreeMap<String, String>,
     configs: BTreeMap<String, BTreeMap<String, String>>,
     quotas: BTreeMap<String, String>,
-    scram: BTreeSet<(String, i8, Vec<u8>, Vec<u8>, Vec<u8>, i32)>,
+    scram: BTreeSet<KeptCredential>,
     acls: BTreeSet<AccessControlEntry>,
     tokens: BTreeMap<String, String>,
     producer_id: Option<i64>,
@@ -224,8 +224,14 @@ impl Kept {
                     let partitions = topics.partitions(id).map(move |(partition, p)| {
                         let kept = format!(
                             "{:?} {:?} {:?} {:?} {:?} {} {} {:?}",
-                            p.replicas, p.isr, p.adding_replicas, p.removing_replicas, p.leader, p.leader_epoch,
-                            p.partition_epoch, p.leader_recovery_state
+                            p.replicas,
+                            p.isr,
+                            p.adding_replicas,
+                            p.removing_replicas,
+                            p.leader,
+                            p.leader_epoch,
+                            p.partition_epoch,
+                            p.leader_recovery_state
                         );
                         (format!("{name} {partition}"), kept)
                     });
@@ -416,7 +422,8 @@ async fn a_store_ahead_of_the_log_is_not_claimed(harness: &mut dyn StoreHarness)
         return Ok(CaseOutcome::Skipped("a log is never ahead of itself"));
     }
     let position = open.image.position();
-    let shorter = LogExtent { epochs: vec![(position.epoch, Offset::ZERO)], end_offset: Offset(position.end_offset.0 - 1) };
+    let shorter =
+        LogExtent { epochs: vec![(position.epoch, Offset::ZERO)], end_offset: Offset(position.end_offset.0 - 1) };
     let other_branch = LogExtent {
         epochs: vec![(crate::id::KRaftLeaderEpoch(position.epoch.0 + 1), Offset::ZERO)],
         end_offset: position.end_offset.plus(100),

@@ -150,10 +150,9 @@ impl MetadataStore for MemStore {
         }
         let ahead = match expected {
             Expected::Nothing => state.position > Position::START,
-            Expected::Log(extent) => state
-                .position
-                .last()
-                .is_some_and(|last| extent.epoch_at(last) != Some(state.position.epoch)),
+            Expected::Log(extent) => {
+                state.position.last().is_some_and(|last| extent.epoch_at(last) != Some(state.position.epoch))
+            }
         };
         if ahead && !self.is(Mutant::AheadOfLogMayClaim) {
             return Err(Error::not_applied(

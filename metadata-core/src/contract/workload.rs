@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::id::{AclId, BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, ProducerId, TimestampMs, TopicId};
+use crate::id::{
+    AclId, BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, ProducerId, TimestampMs, TopicId,
+};
 use crate::image::{ConfigResource, ConfigResourceType, MetadataDelta, MetadataImage};
 use crate::metadata_version::MetadataVersion;
 use crate::record::{
@@ -170,7 +172,10 @@ impl Workload {
         let mut change =
             PartitionChangeRecord { topic_id, partition_id: *partition_id, ..PartitionChangeRecord::default() };
         match self.below(4) {
-            0 => change.isr = Some(present.replicas.iter().take(1 + self.below(present.replicas.len())).copied().collect()),
+            0 => {
+                change.isr =
+                    Some(present.replicas.iter().take(1 + self.below(present.replicas.len())).copied().collect())
+            }
             1 => change.leader = present.isr.get(self.below(present.isr.len())).copied().unwrap_or(NodeId::NONE),
             2 => {
                 // A reassignment: three new replicas join, the old ones are to leave.

@@ -156,9 +156,7 @@ impl From<&RegisterBrokerRecord> for BrokerRegistration {
             features: record
                 .features
                 .iter()
-                .map(|f| {
-                    (f.name.clone(), FeatureRange { min: f.min_supported_version, max: f.max_supported_version })
-                })
+                .map(|f| (f.name.clone(), FeatureRange { min: f.min_supported_version, max: f.max_supported_version }))
                 .collect(),
             rack: record.rack.clone(),
             fenced: record.fenced,
@@ -225,9 +223,7 @@ impl From<&RegisterControllerRecord> for ControllerRegistration {
             features: record
                 .features
                 .iter()
-                .map(|f| {
-                    (f.name.clone(), FeatureRange { min: f.min_supported_version, max: f.max_supported_version })
-                })
+                .map(|f| (f.name.clone(), FeatureRange { min: f.min_supported_version, max: f.max_supported_version }))
                 .collect(),
         }
     }

@@ -8,9 +8,7 @@ use imbl::{OrdMap, OrdSet};
 
 use crate::id::{AclId, NodeId, TimestampMs};
 use crate::metadata_version::MetadataVersion;
-use crate::record::{
-    AccessControlEntryRecord, DelegationTokenRecord, UserScramCredentialRecord, ZkMigrationState,
-};
+use crate::record::{AccessControlEntryRecord, DelegationTokenRecord, UserScramCredentialRecord, ZkMigrationState};
 
 /// What a config belongs to (Kafka: `ConfigResource`). The codes are Kafka's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

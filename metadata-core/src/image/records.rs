@@ -63,9 +63,10 @@ impl MetadataImage {
     }
 
     fn registration_records(&self, version: MetadataVersion) -> impl Iterator<Item = MetadataRecord> + Send + '_ {
-        let brokers = self.cluster.brokers().map(move |(id, registration)| {
-            registration.to_record(id, version.register_broker_record_version()).into()
-        });
+        let brokers = self
+            .cluster
+            .brokers()
+            .map(move |(id, registration)| registration.to_record(id, version.register_broker_record_version()).into());
         let controllers = self
             .cluster
             .controllers()

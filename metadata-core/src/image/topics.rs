@@ -27,8 +27,10 @@ pub struct TopicsImage {
 }
 
 fn all_of(topic_id: TopicId) -> RangeInclusive<TopicPartition> {
-    TopicPartition { topic_id, partition: PartitionId(i32::MIN) }
-        ..=TopicPartition { topic_id, partition: PartitionId(i32::MAX) }
+    TopicPartition { topic_id, partition: PartitionId(i32::MIN) }..=TopicPartition {
+        topic_id,
+        partition: PartitionId(i32::MAX),
+    }
 }
 
 impl TopicsImage {

@@ -9,7 +9,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::Position;
 use crate::image::MetadataImage;
 use crate::leadership::{AfterClaim, Expected, Fence, KraftLeadership, Leadership};
-use crate::store::{Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, SyncReport, Txn};
+use crate::store::{
+    Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, SyncReport, Txn,
+};
 
 /// Records handed to the sink at a time.
 const LOAD_RECORDS_MAX: usize = 1024;

@@ -35,9 +35,7 @@ const fn later(state: State) -> Transition {
     Transition { state: Some(state), event: EventKind::FailedForNow, next: None, effects: &[Effect::RetryLater] }
 }
 
-use Effect::{
-    Bootstrap, Claim, Copy, DualWrite, JudgeBrokers, ReadLog, Report, RetryLater, Stop, Sync, TellBrokers,
-};
+use Effect::{Bootstrap, Claim, Copy, DualWrite, JudgeBrokers, ReadLog, Report, RetryLater, Stop, Sync, TellBrokers};
 use EventKind as On;
 use State as S;
 

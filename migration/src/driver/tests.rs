@@ -151,12 +151,17 @@ fn a_log_that_cannot_be_migrated_into_blocks_and_says_why() {
 
 #[test]
 fn what_only_an_operator_can_mend_is_never_retried() {
-    let states = [State::WaitForBrokers, State::BecomeController, State::ZkMigration, State::SyncKRaftToZk, State::DualWrite];
+    let states =
+        [State::WaitForBrokers, State::BecomeController, State::ZkMigration, State::SyncKRaftToZk, State::DualWrite];
     for state in states {
         for kind in [ErrorKind::Corrupt, ErrorKind::Invalid, ErrorKind::Unsupported] {
             let mut driver = Driver { state, ..Driver::default() };
             let effects = driver.step(failed(kind));
-            assert_eq!((driver.state, effects), (State::Blocked, &[Effect::Stop, Effect::Report] as &[_]), "{state} {kind:?}");
+            assert_eq!(
+                (driver.state, effects),
+                (State::Blocked, &[Effect::Stop, Effect::Report] as &[_]),
+                "{state} {kind:?}"
+            );
             assert_eq!(driver.step(Event::RetryDue), &[] as &[Effect]);
         }
         let mut driver = Driver { state, ..Driver::default() };
@@ -174,7 +179,10 @@ fn every_state_that_can_fail_for_now_tries_again() {
         assert!(row.effects.contains(&Effect::RetryLater), "{state}");
         let next = row.next.unwrap_or(state);
         let retry = transition(next, EventKind::RetryDue);
-        assert!(retry.is_some_and(|retry| !retry.effects.is_empty()), "{state} goes to {next}, where nothing is retried");
+        assert!(
+            retry.is_some_and(|retry| !retry.effects.is_empty()),
+            "{state} goes to {next}, where nothing is retried"
+        );
     }
 }
 
@@ -186,10 +194,21 @@ fn orders_that_answer_are_answered_wherever_they_are_given() {
         for state in states {
             for effect in row.effects {
                 let answers: &[EventKind] = match effect {
-                    Effect::ReadLog => &[EventKind::LogIsEmpty, EventKind::LogSaysPreMigration, EventKind::LogSaysMigration, EventKind::LogSaysNo],
+                    Effect::ReadLog => &[
+                        EventKind::LogIsEmpty,
+                        EventKind::LogSaysPreMigration,
+                        EventKind::LogSaysMigration,
+                        EventKind::LogSaysNo,
+                    ],
                     Effect::Bootstrap => &[EventKind::Bootstrapped],
                     Effect::JudgeBrokers => &[EventKind::BrokersReady, EventKind::BrokersWaiting],
-                    Effect::Claim => &[EventKind::ClaimedToCopy, EventKind::ClaimedToSync, EventKind::ClaimedToResume, EventKind::Deposed, EventKind::FailedClaim],
+                    Effect::Claim => &[
+                        EventKind::ClaimedToCopy,
+                        EventKind::ClaimedToSync,
+                        EventKind::ClaimedToResume,
+                        EventKind::Deposed,
+                        EventKind::FailedClaim,
+                    ],
                     Effect::Copy => &[EventKind::Copied, EventKind::Deposed, EventKind::FailedClaim],
                     Effect::Sync => &[EventKind::Synced, EventKind::Deposed, EventKind::FailedClaim],
                     Effect::TellBrokers => &[EventKind::BrokersTold],

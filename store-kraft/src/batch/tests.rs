@@ -95,11 +95,7 @@ fn examples() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             control(
                 0,
                 0,
-                &[
-                    snapshot_header(),
-                    KRaftVersionRecord { kraft_version: 1, ..Default::default() }.into(),
-                    voters(),
-                ],
+                &[snapshot_header(), KRaftVersionRecord { kraft_version: 1, ..Default::default() }.into(), voters()],
             ),
             "00000000000000000000009a0000000002049a1e1c0020000000020000018bcfe568000000018bcfe56800ffffffffffffffff
              ffffffffffff000000032a00000008000000031600000000018bcfe5680000001e00000208000000050a000000010000820100

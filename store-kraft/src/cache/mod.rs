@@ -41,7 +41,7 @@ const RECORDS_NOT_WORTH_IT: i64 = 10_000;
 
 enum Order {
     Load { latest: Offset, answer: mpsc::Sender<Result<Option<Loaded>, String>> },
-    Store(MetadataImage, BatchMark),
+    Store(Box<MetadataImage>, BatchMark),
     Close,
 }
 
@@ -73,7 +73,9 @@ impl ImageCache {
             Err(error) => return (None, Some(format!("there is no thread for the cache: {error}"))),
         };
         match open_result.recv() {
-            Ok((true, trouble)) => (Some(Self { orders, thread: Mutex::new(Some(thread)), usable: AtomicI64::new(-1) }), trouble),
+            Ok((true, trouble)) => {
+                (Some(Self { orders, thread: Mutex::new(Some(thread)), usable: AtomicI64::new(-1) }), trouble)
+            }
             Ok((false, trouble)) => (None, trouble),
             Err(_) => (None, Some("the thread of the cache ended".to_owned())),
         }
@@ -111,7 +113,7 @@ impl ImageCache {
             return;
         }
         // Without its thread there is no cache, and nothing is missed.
-        let _ = self.orders.send(Order::Store(image, mark));
+        let _ = self.orders.send(Order::Store(Box::new(image), mark));
     }
 
     /// Waits until all that was stored before is written, and ends the thread. What is stored afterwards is lost.
@@ -157,7 +159,9 @@ const IN_USE: &str = "could not acquire lock";
 
 fn rebuild(dir: &Path, reason: &str) -> (Option<Trees>, Option<String>) {
     let trouble = match set_aside::set_aside(dir) {
-        Ok(aside) => format!("the cache was unsound and is built anew; it was set aside as {}: {reason}", aside.display()),
+        Ok(aside) => {
+            format!("the cache was unsound and is built anew; it was set aside as {}: {reason}", aside.display())
+        }
         Err(error) => return (None, Some(format!("{error}, because it is unsound: {reason}"))),
     };
     tracing::warn!("{trouble}");

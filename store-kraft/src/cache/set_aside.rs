@@ -12,7 +12,8 @@ pub(super) fn set_aside(dir: &Path) -> Result<PathBuf, String> {
     let mut before = Vec::new();
     for entry in fs::read_dir(parent).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(&prefix)).and_then(|text| text.parse::<u64>().ok());
+        let number =
+            name.to_str().and_then(|name| name.strip_prefix(&prefix)).and_then(|text| text.parse::<u64>().ok());
         before.extend(number);
     }
     let next = before.iter().max().map_or(1, |last| last + 1);

@@ -76,8 +76,7 @@ impl Trees {
                 delta.replay(&record.record).map_err(text)?;
             }
         }
-        let position =
-            Position { epoch: KRaftLeaderEpoch(present.epoch), end_offset: Offset(present.end_offset) };
+        let position = Position { epoch: KRaftLeaderEpoch(present.epoch), end_offset: Offset(present.end_offset) };
         let time = TimestampMs(present.time_ms);
         Ok(Some(Loaded { image: delta.apply(position, time), mark: (time, present.batch_crc) }))
     }

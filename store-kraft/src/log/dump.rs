@@ -82,7 +82,11 @@ impl Dump {
         let dir = if inner.is_dir() { inner } else { path.to_owned() };
         let bases = segment_names(&dir)?;
         if bases.is_empty() {
-            let message = format!("there is no metadata log in {}: no file is named like {}", dir.display(), segment_name(Offset(0)));
+            let message = format!(
+                "there is no metadata log in {}: no file is named like {}",
+                dir.display(),
+                segment_name(Offset(0))
+            );
             return Err(Error::not_applied(ErrorKind::Invalid, message));
         }
         let next = bases.first().copied();

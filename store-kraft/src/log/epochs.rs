@@ -14,6 +14,10 @@ use crate::disk::{Disk, DiskResult};
 pub(crate) struct Epochs(Vec<(KRaftLeaderEpoch, Offset)>);
 
 impl Epochs {
+    /// No epoch yet.
+    #[cfg(test)]
+    pub(crate) const EMPTY: Self = Self(Vec::new());
+
     pub(crate) fn as_slice(&self) -> &[(KRaftLeaderEpoch, Offset)] {
         &self.0
     }
@@ -96,7 +100,8 @@ mod tests {
             cut.truncate(Offset(end));
             assert_eq!(cut, epochs(expected), "end {end}");
         }
-        for (start, expected) in [(0, &[(1, 0), (3, 9)][..]), (4, &[(1, 4), (3, 9)]), (9, &[(3, 9)]), (12, &[(3, 12)])] {
+        for (start, expected) in [(0, &[(1, 0), (3, 9)][..]), (4, &[(1, 4), (3, 9)]), (9, &[(3, 9)]), (12, &[(3, 12)])]
+        {
             let mut cut = epochs(&[(1, 0), (3, 9)]);
             cut.trim(Offset(start));
             assert_eq!(cut, epochs(expected), "start {start}");

@@ -6,9 +6,10 @@
 use std::path::Path;
 
 use metadata_core::id::{KRaftLeaderEpoch, NodeId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::disk::{Disk, DiskResult};
+use super::damage::{Damage, LogError};
+use crate::disk::{Disk, DiskResult, During};
 
 /// The file's content. The fields' order is Kafka's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,6 +45,24 @@ impl QuorumState {
         }
     }
 
+    /// The epoch in the file, if there is a file.
+    pub(crate) fn read_epoch(path: &Path) -> Result<Option<KRaftLeaderEpoch>, LogError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Epoch {
+            leader_epoch: i32,
+        }
+        let text = match std::fs::read_to_string(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.during("read", path)?,
+        };
+        let parsed: Epoch = serde_json::from_str(&text).map_err(|error| {
+            let reason = format!("it is no quorum state of Kafka: {error}");
+            Damage { file: path.to_owned(), position: 0, offset: None, reason }
+        })?;
+        Ok(Some(KRaftLeaderEpoch(parsed.leader_epoch)))
+    }
+
     fn to_text(&self) -> String {
         // Numbers and fixed texts alone: there is nothing that could fail to become JSON.
         serde_json::to_string(self).unwrap_or_default()
@@ -57,6 +76,22 @@ impl QuorumState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_epoch_is_read_from_both_of_kafkas_versions() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("quorum-state");
+        assert_eq!(QuorumState::read_epoch(&path).unwrap(), None);
+        for text in [
+            QuorumState::new(None, KRaftLeaderEpoch(6), &[NodeId(1)]).to_text(),
+            r#"{"leaderId":-1,"leaderEpoch":6,"votedId":1,"votedDirectoryId":"J8aAPcfLQt2bqs1JT_rMgQ","data_version":1}"#.into(),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(QuorumState::read_epoch(&path).unwrap(), Some(KRaftLeaderEpoch(6)));
+        }
+        std::fs::write(&path, "{}").unwrap();
+        assert!(matches!(QuorumState::read_epoch(&path), Err(LogError::Damage(_))));
+    }
 
     #[test]
     fn the_text_is_kafkas() {

@@ -43,7 +43,12 @@ pub(crate) enum SnapshotError {
 impl SnapshotWriter {
     /// Begins the snapshot `id` in `dir`. `timestamp` is when the last batch that it covers was written; all its batches
     /// carry that time, so that the same image gives the same bytes.
-    pub(crate) fn create(disk: &Disk, dir: &Path, id: SnapshotId, timestamp: TimestampMs) -> Result<Self, SnapshotError> {
+    pub(crate) fn create(
+        disk: &Disk,
+        dir: &Path,
+        id: SnapshotId,
+        timestamp: TimestampMs,
+    ) -> Result<Self, SnapshotError> {
         Self::create_at(disk, dir.join(id.file_name()), id.epoch, timestamp, timestamp)
     }
 

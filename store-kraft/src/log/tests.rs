@@ -8,8 +8,8 @@ use metadata_core::uuid::Uuid;
 use proptest::prelude::*;
 
 use super::damage::LogError;
-use super::epochs::Epochs;
 use super::dump::{Dump, DumpItem, RecordContent};
+use super::epochs::Epochs;
 use super::segment::BatchReader;
 use super::snapshot::{SnapshotReader, SnapshotWriter, list_snapshots, remove_unfinished, write_snapshot};
 use super::writer::{Cut, Kept, LogWriter};
@@ -33,6 +33,8 @@ fn append(log: &mut LogWriter, epoch: i32, records: usize) {
     log.append(&BatchHeader::parse(&bytes).unwrap(), &bytes).unwrap();
 }
 
+const EMPTY: Kept<'static> = Kept { end: Offset(0), epochs: &Epochs::EMPTY, restarted_at: Offset(0) };
+
 /// Small segments, so that there are several.
 const SEGMENT_BYTES: u64 = 300;
 
@@ -49,7 +51,12 @@ fn open(dir: &Path, keep_until: i64) -> Result<(LogWriter, Option<Cut>), LogErro
 }
 
 fn open_with(dir: &Path, keep_until: i64, epochs: &Epochs) -> Result<(LogWriter, Option<Cut>), LogError> {
-    LogWriter::open(&Disk::default(), dir, SEGMENT_BYTES, Kept { end: Offset(keep_until), epochs })
+    LogWriter::open(
+        &Disk::default(),
+        dir,
+        SEGMENT_BYTES,
+        Kept { end: Offset(keep_until), epochs, restarted_at: Offset(0) },
+    )
 }
 
 /// A log of 30 offsets: ten batches of three records of epochs 1 and 4, a few to a segment.
@@ -83,10 +90,7 @@ fn a_log_is_found_again_as_it_was_written() {
     assert_eq!(cut, None);
     assert_eq!((log.start(), log.end()), (Offset(0), Offset(30)));
     assert_eq!(log.epochs(), written.epochs());
-    assert_eq!(
-        log.epochs().as_slice(),
-        [(KRaftLeaderEpoch(1), Offset(0)), (KRaftLeaderEpoch(4), Offset(18))]
-    );
+    assert_eq!(log.epochs().as_slice(), [(KRaftLeaderEpoch(1), Offset(0)), (KRaftLeaderEpoch(4), Offset(18))]);
     assert_eq!(whole(dir.path()), bytes);
 }
 
@@ -227,11 +231,23 @@ fn old_segments_are_removed_up_to_an_offset_but_never_the_last() {
 }
 
 #[test]
+fn segments_from_before_a_restart_go() {
+    let (dir, log) = written();
+    let epochs = log.epochs().clone();
+    drop(log);
+    let kept = Kept { end: Offset(77), epochs: &epochs, restarted_at: Offset(77) };
+    let (mut log, cut) = LogWriter::open(&Disk::default(), dir.path(), SEGMENT_BYTES, kept).unwrap();
+    assert_eq!((cut, log.start(), log.end(), files(dir.path()).len()), (None, Offset(77), Offset(77), 0));
+    append(&mut log, 4, 3);
+    assert_eq!(log.start(), Offset(77));
+}
+
+#[test]
 fn a_full_disk_is_an_error_that_names_the_segment() {
     let dir = tempfile::tempdir().unwrap();
     let size = batch(0, 1, 3).len() as u64;
     let disk = Disk::with_room(2 * size + 10);
-    let (mut log, _) = LogWriter::open(&disk, dir.path(), 1 << 20, Kept { end: Offset(0), epochs: &Epochs::default() }).unwrap();
+    let (mut log, _) = LogWriter::open(&disk, dir.path(), 1 << 20, EMPTY).unwrap();
     append(&mut log, 1, 3);
     append(&mut log, 1, 3);
     let bytes = batch(6, 1, 3);

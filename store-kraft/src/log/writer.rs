@@ -90,6 +90,8 @@ pub(crate) struct Kept<'a> {
     pub(crate) end: Offset,
     /// The epochs of what must be there.
     pub(crate) epochs: &'a Epochs,
+    /// Segments that start before it are no part of the log any more, and go.
+    pub(crate) restarted_at: Offset,
 }
 
 /// A place at the end of the log to which it can be cut back.
@@ -111,6 +113,8 @@ pub(crate) struct LogWriter {
     start: Offset,
     end: Offset,
     synced: Offset,
+    /// Segments that are no part of the log any more.
+    replaced: Vec<Offset>,
 }
 
 impl LogWriter {
@@ -126,7 +130,10 @@ impl LogWriter {
         kept: Kept<'_>,
     ) -> Result<(Self, Option<Cut>), LogError> {
         let keep_until = kept.end;
-        let names = segment_names(dir)?;
+        let mut names = segment_names(dir)?;
+        for replaced in names.extract_if(.., |base| *base < kept.restarted_at) {
+            disk.remove(&dir.join(segment_name(replaced)))?;
+        }
         // What starts behind the kept end is cut, so it does not say where the log starts.
         let start = names.first().copied().filter(|base| *base <= keep_until).unwrap_or(keep_until);
         let mut writer = Self {
@@ -138,6 +145,7 @@ impl LogWriter {
             start,
             end: start,
             synced: start,
+            replaced: Vec::new(),
         };
         let mut sequence = Sequence::starting_at(start);
         let mut cut = Cut { bytes: 0, torn: None };
@@ -331,15 +339,20 @@ impl LogWriter {
         Ok(self.start)
     }
 
-    /// Empties the log; it goes on at `offset` (inclusive), where a snapshot that was received ends.
-    pub(crate) fn restart_at(&mut self, offset: Offset) -> DiskResult<()> {
-        while let Some(segment) = self.segments.with(VecDeque::pop_front) {
-            self.disk.remove(segment.file.path())?;
-        }
-        self.disk.sync_dir(&self.dir)?;
+    /// Forgets everything: the log goes on at `offset` (inclusive), where a snapshot that was received ends. The files go
+    /// with [`Self::remove_replaced`].
+    pub(crate) fn restart_at(&mut self, offset: Offset) {
+        self.replaced = self.segments.with(|segments| segments.drain(..).map(|segment| segment.base).collect());
         self.epochs = Epochs::default();
         (self.start, self.end, self.synced) = (offset, offset, offset);
-        Ok(())
+    }
+
+    /// Removes the files that [`Self::restart_at`] has left behind.
+    pub(crate) fn remove_replaced(&mut self) -> DiskResult<()> {
+        for base in std::mem::take(&mut self.replaced) {
+            self.disk.remove(&self.dir.join(segment_name(base)))?;
+        }
+        self.disk.sync_dir(&self.dir)
     }
 }
 

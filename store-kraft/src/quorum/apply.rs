@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use metadata_core::id::{KRaftLeaderEpoch, NodeId, Position, TimestampMs};
+use metadata_core::id::{KRaftLeaderEpoch, NodeId, Offset, Position, TimestampMs};
 use metadata_core::image::{ImageLoader, MetadataImage};
 use metadata_core::record::{LeaderChangeMessage, LeaderChangeVoter, VersionedRecord};
 
@@ -44,7 +44,6 @@ pub(crate) enum ApplyError {
     LeaderStart(Refusal),
 }
 
-
 /// The leader whose first entry was applied last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Started {
@@ -69,6 +68,7 @@ pub(crate) struct StateMachine {
     membership: StoredMembership,
     transaction: Option<OpenTransaction>,
     started: Option<Started>,
+    restarted_at: Offset,
     pub(crate) snapshot: Option<StoredSnapshot>,
 }
 
@@ -99,6 +99,7 @@ impl StateMachine {
             membership: sidecar.membership.into(),
             transaction: sidecar.staged.map(|staged| OpenTransaction { staged, image: images.before }),
             started: None,
+            restarted_at: Offset(sidecar.restarted_at),
             snapshot: sidecar.snapshot,
         }
     }
@@ -126,6 +127,7 @@ impl StateMachine {
             membership: (&self.membership).into(),
             end_offset: self.log.end().0,
             epochs: self.log.epochs().as_slice().iter().map(|(epoch, start)| (epoch.0, start.0)).collect(),
+            restarted_at: self.restarted_at.0,
             staged: self.transaction.as_ref().map(|transaction| transaction.staged.clone()),
             snapshot: self.snapshot.clone(),
         }
@@ -147,15 +149,17 @@ impl StateMachine {
         }
     }
 
-    /// Everything is replaced by a snapshot that was received.
-    pub(crate) fn install(&mut self, snapshot: StoredSnapshot, image: MetadataImage) -> Result<(), ApplyError> {
-        self.log.restart_at(image.position().end_offset)?;
+    /// Takes the state of a snapshot that was received, in place of everything. The log's files are still those of before:
+    /// write the sidecar, then call [`LogWriter::remove_replaced`].
+    pub(crate) fn install(&mut self, snapshot: StoredSnapshot, image: MetadataImage) {
+        let end = image.position().end_offset;
+        self.log.restart_at(end);
+        self.restarted_at = end;
         self.applied = snapshot.base.applied.map(Into::into);
         self.membership = snapshot.base.membership.clone().into();
         self.loader = ImageLoader::new(image);
         self.transaction = None;
         self.snapshot = Some(snapshot);
-        Ok(())
     }
 
     /// Applies the next entry.
@@ -343,11 +347,7 @@ impl StateMachine {
     }
 
     /// Appends a placed batch to the log, if the image can take its records.
-    fn write(
-        &mut self,
-        bytes: &[u8],
-        records: &[VersionedRecord],
-    ) -> Result<Result<BatchHeader, Refusal>, ApplyError> {
+    fn write(&mut self, bytes: &[u8], records: &[VersionedRecord]) -> Result<Result<BatchHeader, Refusal>, ApplyError> {
         let header = match BatchHeader::parse(bytes) {
             Ok(header) => header,
             Err(flaw) => return Ok(Err(Refusal::Invalid(flaw.to_string()))),
@@ -385,4 +385,3 @@ fn end_of(header: &BatchHeader) -> Position {
 pub(crate) fn epoch_of(term: u64) -> KRaftLeaderEpoch {
     KRaftLeaderEpoch(i32::try_from(term).unwrap_or(i32::MAX))
 }
-

@@ -49,7 +49,7 @@ enum Job {
     SnapshotWritten(StoredSnapshot, oneshot::Sender<Result<(), Failed>>),
     SnapshotFailed(String, oneshot::Sender<()>),
     CurrentSnapshot(oneshot::Sender<Option<StoredSnapshot>>),
-    Install(StoredSnapshot, MetadataImage, oneshot::Sender<Result<(), Failed>>),
+    Install(StoredSnapshot, Box<MetadataImage>, oneshot::Sender<Result<(), Failed>>),
     Hold(Offset),
     Close(oneshot::Sender<Result<(), Failed>>),
 }
@@ -154,7 +154,7 @@ impl Machine {
 
     /// Replaces everything by a snapshot that was received, and whose file is durable.
     pub(crate) async fn install(&self, snapshot: StoredSnapshot, image: MetadataImage) -> Result<(), Failed> {
-        self.ask(|answer| Job::Install(snapshot, image, answer)).await?
+        self.ask(|answer| Job::Install(snapshot, Box::new(image), answer)).await?
     }
 
     /// Keeps the log from `offset` on (inclusive), and a snapshot at or below it.
@@ -217,7 +217,7 @@ impl Worker {
                     let _ = answer.send(self.state.snapshot.clone());
                 }
                 Job::Install(snapshot, image, answer) => {
-                    let installed = self.install(snapshot, image);
+                    let installed = self.install(snapshot, *image);
                     let _ = answer.send(self.report(installed));
                 }
                 Job::Hold(offset) => self.hold = Some(offset),
@@ -303,8 +303,9 @@ impl Worker {
     }
 
     fn install(&mut self, snapshot: StoredSnapshot, image: MetadataImage) -> Result<(), ApplyError> {
-        self.state.install(snapshot, image)?;
+        self.state.install(snapshot, image);
         self.save()?;
+        self.state.log.remove_replaced()?;
         self.since_snapshot = 0;
         self.publish();
         Ok(())
@@ -348,7 +349,8 @@ impl Worker {
 
     fn publish(&self) {
         let image = self.state.image().clone();
-        let extent = LogExtent { epochs: self.state.log.epochs().as_slice().to_vec(), end_offset: self.state.log.end() };
+        let extent =
+            LogExtent { epochs: self.state.log.epochs().as_slice().to_vec(), end_offset: self.state.log.end() };
         self.view.send_replace(View {
             image,
             start: self.state.log.start(),
@@ -365,7 +367,9 @@ fn entry_bytes(entry: &Entry) -> u64 {
     use super::proposal::Proposal;
     use super::types::Payload;
     match &entry.payload {
-        Payload::Normal(Proposal::Append { batches, .. }) => batches.iter().map(|batch| batch.batch.0.len() as u64).sum(),
+        Payload::Normal(Proposal::Append { batches, .. }) => {
+            batches.iter().map(|batch| batch.batch.0.len() as u64).sum()
+        }
         _ => 64,
     }
 }

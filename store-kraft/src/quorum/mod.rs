@@ -1,9 +1,9 @@
 //! The quorum.
 pub(crate) mod apply;
+pub(crate) mod lead;
 pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod proposal;
-pub(crate) mod lead;
 pub(crate) mod propose;
 pub(crate) mod shape;
 mod storage;

@@ -197,7 +197,8 @@ impl Proposer {
         match self.health.stopped() {
             Some(stopped) => stopped.error(Outcome::Unknown),
             None => {
-                let message = "the leadership was lost before the answer; read the log to see whether the records are in it";
+                let message =
+                    "the leadership was lost before the answer; read the log to see whether the records are in it";
                 Error::unknown(ErrorKind::Unavailable, message)
             }
         }
@@ -268,11 +269,7 @@ mod tests {
             ("all fit", vec![waiting(1, 10, 10, None), waiting(1, 10, 10, None), waiting(1, 1, 1, None)], vec![3]),
             ("exactly full of records", vec![waiting(1, 9_999, 1, None), waiting(1, 1, 1, None)], vec![2]),
             ("one record too many", vec![waiting(1, 9_999, 1, None), waiting(1, 2, 1, None)], vec![1, 1]),
-            (
-                "exactly full of bytes",
-                vec![waiting(1, 1, GROUP_BYTES_MAX - 1, None), waiting(1, 1, 1, None)],
-                vec![2],
-            ),
+            ("exactly full of bytes", vec![waiting(1, 1, GROUP_BYTES_MAX - 1, None), waiting(1, 1, 1, None)], vec![2]),
             ("a byte too many", vec![waiting(1, 1, GROUP_BYTES_MAX, None), waiting(1, 1, 1, None)], vec![1, 1]),
             ("another epoch", vec![waiting(1, 1, 1, None), waiting(2, 1, 1, None), waiting(2, 1, 1, None)], vec![1, 2]),
             (

@@ -23,10 +23,12 @@ fn snapshot_error(error: impl std::fmt::Display) -> StorageError {
 }
 
 /// Runs what waits for a disk outside the workers of the runtime.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
-) -> Result<T, StorageError> {
-    tokio::task::spawn_blocking(work).await.map_err(snapshot_error)?
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(text).flatten()
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 /// Raft's id of a snapshot: Kafka's, and the entry that it covers last, since different entries may amount to the same
@@ -78,8 +80,7 @@ impl RaftSnapshotBuilder<RaftTypes> for Machine {
         let SnapshotBase { base, image } = self.snapshot_base().await?;
         let snapshot = StoredSnapshot { base };
         let (machine, id) = (self.clone(), snapshot.id());
-        let written = tokio::task::spawn_blocking(move || write(&machine, id, &image)).await;
-        match written.map_err(|error| error.to_string()).flatten() {
+        match blocking(move || write(&machine, id, &image)).await {
             Ok(()) => {
                 self.snapshot_written(snapshot.clone()).await?;
                 self.open_snapshot(&snapshot).await
@@ -98,12 +99,12 @@ impl RaftSnapshotBuilder<RaftTypes> for Machine {
 fn write(machine: &Machine, id: SnapshotId, image: &MetadataImage) -> Result<(), String> {
     let path = machine.snapshot_path(id);
     if id.end_offset == Offset(0) {
-        return machine.disk.create(&path).map(drop).map_err(|error| error.to_string());
+        return machine.disk.create(&path).map(drop).map_err(text);
     }
     if path.is_file() {
         return Ok(());
     }
-    write_snapshot(&machine.disk, &machine.layout.partition(), image).map(drop).map_err(|error| error.to_string())
+    write_snapshot(&machine.disk, &machine.layout.partition(), image).map(drop).map_err(text)
 }
 
 impl RaftStateMachine<RaftTypes> for Machine {
@@ -129,10 +130,10 @@ impl RaftStateMachine<RaftTypes> for Machine {
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<tokio::fs::File>, StorageError> {
         let (disk, path) = (self.disk.clone(), self.incoming_path());
         let file = blocking(move || {
-            disk.create(&path).map_err(snapshot_error)?;
-            File::options().read(true).write(true).open(&path).map_err(snapshot_error)
+            disk.create(&path).map_err(text)?;
+            File::options().read(true).write(true).open(&path).map_err(text)
         });
-        Ok(Box::new(tokio::fs::File::from_std(file.await?)))
+        Ok(Box::new(tokio::fs::File::from_std(file.await.map_err(snapshot_error)?)))
     }
 
     async fn install_snapshot(
@@ -143,14 +144,11 @@ impl RaftStateMachine<RaftTypes> for Machine {
         let id = kafka_snapshot_id(&meta.snapshot_id)
             .ok_or_else(|| snapshot_error(format!("{} is no id of a snapshot", meta.snapshot_id)))?;
         let position = StoredPosition { epoch: id.epoch.0, end_offset: id.end_offset.0 };
-        let base = Base {
-            applied: meta.last_log_id.map(Into::into),
-            membership: (&meta.last_membership).into(),
-            position,
-        };
+        let base =
+            Base { applied: meta.last_log_id.map(Into::into), membership: (&meta.last_membership).into(), position };
         let received = snapshot.into_std().await;
         let machine = self.clone();
-        let image = blocking(move || adopt(&machine, received, id)).await?;
+        let image = blocking(move || adopt(&machine, received, id)).await.map_err(snapshot_error)?;
         Ok(self.install(StoredSnapshot { base }, image).await?)
     }
 
@@ -163,20 +161,20 @@ impl RaftStateMachine<RaftTypes> for Machine {
 }
 
 /// Verifies a received snapshot to its last byte and gives it its name.
-fn adopt(machine: &Machine, mut received: File, id: SnapshotId) -> Result<MetadataImage, StorageError> {
+fn adopt(machine: &Machine, mut received: File, id: SnapshotId) -> Result<MetadataImage, String> {
     use std::io::{Seek, SeekFrom};
     let target = machine.snapshot_path(id);
     if id.end_offset == Offset(0) {
-        machine.disk.create(&target).map_err(snapshot_error)?;
+        machine.disk.create(&target).map_err(text)?;
         return Ok(MetadataImage::empty());
     }
-    received.seek(SeekFrom::Start(0)).map_err(snapshot_error)?;
+    received.seek(SeekFrom::Start(0)).map_err(text)?;
     let part = machine.layout.partition().join(format!("{}.part", id.file_name()));
-    let mut file = File::create(&part).map_err(snapshot_error)?;
-    std::io::copy(&mut received, &mut file).and_then(|_| file.sync_all()).map_err(snapshot_error)?;
-    let image = SnapshotReader::open(&part).and_then(|reader| reader.load(id.position())).map_err(snapshot_error)?;
-    machine.disk.rename(&part, &target).map_err(snapshot_error)?;
-    machine.disk.remove(&machine.incoming_path()).map_err(snapshot_error)?;
+    let mut file = File::create(&part).map_err(text)?;
+    std::io::copy(&mut received, &mut file).and_then(|_| file.sync_all()).map_err(text)?;
+    let image = SnapshotReader::open(&part).and_then(|reader| reader.load(id.position())).map_err(text)?;
+    machine.disk.rename(&part, &target).map_err(text)?;
+    machine.disk.remove(&machine.incoming_path()).map_err(text)?;
     Ok(image)
 }
 

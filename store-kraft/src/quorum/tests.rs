@@ -30,7 +30,7 @@ impl StoreBuilder<RaftTypes, RaftLogStore, Machine, tempfile::TempDir> for Build
         disk.create_dir(&layout.raft()).unwrap();
         let lock = Arc::new(DirectoryLock::acquire(&layout.lock()).unwrap());
         let health = Health::new();
-        let kept = Kept { end: 0.into(), epochs: &Epochs::default() };
+        let kept = Kept { end: 0.into(), epochs: &Epochs::EMPTY, restarted_at: 0.into() };
         let (log, _) = LogWriter::open(&disk, &layout.partition(), 1 << 20, kept).unwrap();
         // Small segments, so that purging and cutting meet several.
         let opened = Opened::open(&disk, &layout.raft(), 100).unwrap();

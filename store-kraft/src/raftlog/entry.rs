@@ -122,10 +122,7 @@ mod tests {
         vec![
             (entry(4, Payload::Blank), vec![1, 1, 1, 2, 4, 0]),
             (entry(5, Payload::Normal(start)), vec![1, 1, 1, 2, 5, 1, 0, 0xfb, 0x70, 0x17, 10, 1, 0xfb, 0x70, 0x17]),
-            (
-                entry(6, Payload::Normal(append)),
-                vec![1, 1, 1, 2, 6, 1, 1, 4, 2, 1, 14, 0, 2, 9, 9, 0, 3, 3, 2, 9, 9],
-            ),
+            (entry(6, Payload::Normal(append)), vec![1, 1, 1, 2, 6, 1, 1, 4, 2, 1, 14, 0, 2, 9, 9, 0, 3, 3, 2, 9, 9]),
             (entry(7, Payload::Membership(membership)), vec![1, 1, 1, 2, 7, 2, 1, 1, 1, 1, 1, 3, b'h', b':', b'1']),
         ]
     }

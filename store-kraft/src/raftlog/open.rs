@@ -58,8 +58,12 @@ impl Opened {
             check_follows(&path, *first, expected, purged)?;
             let file = disk.open(&path)?;
             let bytes = std::fs::read(&path).during("read", &path)?;
-            let scanned = scan(&bytes, *first)
-                .map_err(|reason| Damage { file: path.clone(), position: 0, offset: None, reason })?;
+            let scanned = scan(&bytes, *first).map_err(|reason| Damage {
+                file: path.clone(),
+                position: 0,
+                offset: None,
+                reason,
+            })?;
             let segment = Segment { first: *first, file, places: scanned.places };
             if let Some(reason) = scanned.unsound {
                 let place = Damage { file: path.clone(), position: scanned.end, offset: None, reason };
@@ -86,6 +90,11 @@ impl Opened {
         let mut files = Files::new(disk.clone(), dir.to_owned(), segment_bytes, synced);
         files.adopt(&state)?;
         Ok(Self { files, state, vote, torn })
+    }
+
+    /// The term of the vote, hence the latest that this node knows: 0 before its first.
+    pub(crate) fn term(&self) -> u64 {
+        self.vote.map_or(0, |vote| vote.leader_id.term)
     }
 
     /// The last entry, or the last purged one.

@@ -155,7 +155,7 @@ impl RaftLogStorage<RaftTypes> for RaftLogStore {
         let entries = entries.into_iter().collect();
         // openraft 0.9 waits for the flush of one append before it makes the next, so there is nothing to overlap.
         let appended = self.carry_out(|answer| Order::Append(entries, answer)).await;
-        let reported = appended.as_ref().map(|()| ()).map_err(|error| std::io::Error::other(error.to_string()));
+        let reported = appended.clone().map_err(|error| std::io::Error::other(error.to_string()));
         callback.log_io_completed(reported);
         appended.map_err(|error| write_error(&error))
     }

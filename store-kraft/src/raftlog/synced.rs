@@ -51,7 +51,8 @@ impl SyncedFile {
 fn bytes(mark: Mark) -> [u8; LEN] {
     let mut bytes = [0; LEN];
     let (numbers, crc) = bytes.split_at_mut(16);
-    for (target, byte) in numbers.iter_mut().zip(mark.segment.to_be_bytes().into_iter().chain(mark.position.to_be_bytes()))
+    for (target, byte) in
+        numbers.iter_mut().zip(mark.segment.to_be_bytes().into_iter().chain(mark.position.to_be_bytes()))
     {
         *target = byte;
     }
@@ -63,10 +64,8 @@ fn parse(bytes: &[u8]) -> Option<Mark> {
     let (segment, rest) = bytes.split_first_chunk::<8>()?;
     let (position, crc) = rest.split_first_chunk::<8>()?;
     let numbers = bytes.get(..16)?;
-    (crc == crc32c::crc32c(numbers).to_be_bytes()).then(|| Mark {
-        segment: u64::from_be_bytes(*segment),
-        position: u64::from_be_bytes(*position),
-    })
+    (crc == crc32c::crc32c(numbers).to_be_bytes())
+        .then(|| Mark { segment: u64::from_be_bytes(*segment), position: u64::from_be_bytes(*position) })
 }
 
 #[cfg(test)]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
-use openraft::{RaftLogReader, RaftLogId};
+use openraft::{RaftLogId, RaftLogReader};
 
+use super::RaftLogStore;
 use super::open::{Opened, SEGMENT_MAGIC, TornFlush};
 use super::table::{EntryError, RaftLogTable};
 use super::writer::{Files, WriteError};
-use super::RaftLogStore;
 use crate::codec::Blob;
 use crate::disk::Disk;
 use crate::health::Health;
@@ -55,7 +55,7 @@ fn damage(dir: &Path) -> Damage {
 
 impl Direct {
     fn append(&mut self, entries: Vec<Entry>) {
-        self.files.append(&self.table, entries).unwrap();
+        self.files.append(&self.table, &entries).unwrap();
     }
 
     fn indexes(&self) -> Vec<u64> {
@@ -141,7 +141,8 @@ fn a_torn_last_flush_may_have_lost_any_of_its_pages() {
     let sound = fs::read(&last).unwrap();
     let starts = frames(&sound);
     let [first, second, third] = starts[starts.len() - 3..] else { panic!() };
-    for (name, zeroed, kept) in [("first", first..second, 10), ("second", second..third, 11), ("third", third..sound.len(), 12)]
+    for (name, zeroed, kept) in
+        [("first", first..second, 10), ("second", second..third, 11), ("third", third..sound.len(), 12)]
     {
         let mut torn = sound.clone();
         torn[zeroed].fill(0);
@@ -298,9 +299,9 @@ fn purging_past_the_end_lets_the_log_go_on_there() {
 fn a_hole_is_never_written() {
     let dir = written();
     let mut log = open(dir.path());
-    let error = log.files.append(&log.table, vec![entry(1, 14)]).unwrap_err();
+    let error = log.files.append(&log.table, &[entry(1, 14)]).unwrap_err();
     assert!(matches!(error, WriteError::Gap { found: 14, expected: 13 }));
-    let error = log.files.append(&log.table, vec![entry(1, 13), entry(1, 15)]).unwrap_err();
+    let error = log.files.append(&log.table, &[entry(1, 13), entry(1, 15)]).unwrap_err();
     assert!(matches!(error, WriteError::Gap { found: 15, expected: 14 }));
 }
 
@@ -312,7 +313,7 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
         let error = match try_open(&Disk::with_room(room), dir.path()) {
             Err(error) => error.to_string(),
             Ok(mut log) => loop {
-                match log.files.append(&log.table, vec![entry(1, acknowledged)]) {
+                match log.files.append(&log.table, &[entry(1, acknowledged)]) {
                     Ok(()) => acknowledged += 1,
                     Err(error) => break error.to_string(),
                 }

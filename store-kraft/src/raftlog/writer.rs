@@ -101,7 +101,7 @@ impl Files {
     }
 
     /// Writes entries as one flush and syncs them. Once it returns they are durable and can be read.
-    pub(super) fn append(&mut self, table: &RaftLogTable, entries: Vec<Entry>) -> Result<(), WriteError> {
+    pub(super) fn append(&mut self, table: &RaftLogTable, entries: &[Entry]) -> Result<(), WriteError> {
         let Some(first) = entries.first().map(|entry| entry.log_id.index) else { return Ok(()) };
         // Only right after a purge of everything there may be a gap: then the log starts anew.
         let (expected, is_empty) = table.with(|state| (state.end(), state.last() == state.purged));
@@ -118,7 +118,7 @@ impl Files {
         self.buffer.clear();
         let mut places = Vec::with_capacity(entries.len());
         let mut sizes = Vec::with_capacity(entries.len());
-        for (expected, entry) in (first..).zip(&entries) {
+        for (expected, entry) in (first..).zip(entries) {
             let index = entry.log_id.index;
             if index != expected {
                 return Err(WriteError::Gap { found: index, expected });
@@ -139,8 +139,8 @@ impl Files {
             if let Some(last) = state.segments.back_mut() {
                 last.places.extend(places);
             }
-            for (entry, size) in entries.into_iter().zip(sizes) {
-                state.remember(entry, size);
+            for (entry, size) in entries.iter().zip(sizes) {
+                state.remember(entry.clone(), size);
             }
         });
         Ok(())
@@ -209,11 +209,8 @@ impl Files {
 
     /// Saves the vote, durably.
     pub(super) fn save_vote(&self, vote: &Vote) -> Result<(), WriteError> {
-        let stored = StoredVote {
-            term: vote.leader_id.term,
-            voted_for: vote.leader_id.voted_for,
-            committed: vote.committed,
-        };
+        let stored =
+            StoredVote { term: vote.leader_id.term, voted_for: vote.leader_id.voted_for, committed: vote.committed };
         Ok(sealed::write(&self.disk, &vote_path(&self.dir), Kind::Vote, &stored)?)
     }
 }
@@ -233,15 +230,15 @@ pub(super) type Answer = tokio::sync::oneshot::Sender<Result<(), Arc<WriteError>
 pub(super) fn run(mut files: Files, table: &RaftLogTable, orders: std::sync::mpsc::Receiver<Order>, health: &Health) {
     let mut failed: Option<Arc<WriteError>> = None;
     for order in orders {
-        let (answer, order): (Answer, Box<dyn FnOnce(&mut Files) -> Result<(), WriteError> + '_>) = match order {
-            Order::Append(entries, answer) => (answer, Box::new(move |files| files.append(table, entries))),
-            Order::Truncate(index, answer) => (answer, Box::new(move |files| files.truncate(table, index))),
-            Order::Purge(upto, answer) => (answer, Box::new(move |files| files.purge(table, upto))),
-            Order::SaveVote(vote, answer) => (answer, Box::new(move |files| files.save_vote(&vote))),
-        };
-        let result = match &failed {
+        let mut carry_out = |work: &dyn Fn(&mut Files) -> Result<(), WriteError>| match &failed {
             Some(error) => Err(Arc::clone(error)),
-            None => order(&mut files).map_err(Arc::new),
+            None => work(&mut files).map_err(Arc::new),
+        };
+        let (answer, result) = match order {
+            Order::Append(entries, answer) => (answer, carry_out(&|files| files.append(table, &entries))),
+            Order::Truncate(index, answer) => (answer, carry_out(&|files| files.truncate(table, index))),
+            Order::Purge(upto, answer) => (answer, carry_out(&|files| files.purge(table, upto))),
+            Order::SaveVote(vote, answer) => (answer, carry_out(&|files| files.save_vote(&vote))),
         };
         if let Err(error) = &result {
             failed.get_or_insert_with(|| {

@@ -193,12 +193,19 @@ impl Actor {
                 "ZooKeeper was not brought in step yet; run a full sync before the first batch",
             ));
         } else if self.refusing {
-            queued.fail(Error::not_applied(ErrorKind::Conflict, "an earlier batch was refused, and this one goes with it"));
+            queued.fail(Error::not_applied(
+                ErrorKind::Conflict,
+                "an earlier batch was refused, and this one goes with it",
+            ));
         } else if queued.batch.expected() != at || !self.ends_as_begun(&queued.batch) {
             self.refusing = true;
             queued.fail(Error::not_applied(
                 ErrorKind::Conflict,
-                format!("ZooKeeper is at {at}, the batch goes from {} to {}", queued.batch.expected(), queued.batch.end()),
+                format!(
+                    "ZooKeeper is at {at}, the batch goes from {} to {}",
+                    queued.batch.expected(),
+                    queued.batch.end()
+                ),
             ));
         } else {
             self.learn(&queued.batch.after, queued.batch.expected());
@@ -247,8 +254,11 @@ impl Actor {
                 self.marker(expected, Some(end), next_op, planned.notify)
             };
             self.window.issue(marker, ops, Tag { indices, last });
-            self.cursor =
-                if last { Cursor { batch: self.cursor.batch + 1, op: 0 } } else { Cursor { op: next_op, ..self.cursor } };
+            self.cursor = if last {
+                Cursor { batch: self.cursor.batch + 1, op: 0 }
+            } else {
+                Cursor { op: next_op, ..self.cursor }
+            };
         }
     }
 
@@ -271,8 +281,12 @@ impl Actor {
     /// An op that the server would refuse for its size costs the connection; its entity is left out instead.
     fn leave_out_oversize(&mut self) {
         let Some(planned) = self.queue.get(self.cursor.batch).and_then(|queued| queued.plan.as_ref()) else { return };
-        let oversize: Vec<Entity> =
-            planned.ops.iter().filter(|planned| self.is_oversize(planned)).map(|planned| planned.entity.clone()).collect();
+        let oversize: Vec<Entity> = planned
+            .ops
+            .iter()
+            .filter(|planned| self.is_oversize(planned))
+            .map(|planned| planned.entity.clone())
+            .collect();
         for entity in oversize {
             self.leave_out(entity);
         }

@@ -85,7 +85,9 @@ pub(crate) async fn claim(
     }
     Err(Error::not_applied(
         ErrorKind::Unavailable,
-        format!("/controller, /controller_epoch or /migration kept changing during {ROUNDS_MAX} attempts to claim them"),
+        format!(
+            "/controller, /controller_epoch or /migration kept changing during {ROUNDS_MAX} attempts to claim them"
+        ),
     ))
 }
 

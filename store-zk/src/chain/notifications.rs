@@ -19,8 +19,7 @@ const KEPT_FOR_MS: i64 = 15 * 60 * 1000;
 /// How often we look.
 pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(5 * 60);
 
-const ROOTS: [&str; 4] =
-    [path::CONFIG_CHANGES, path::ACL_CHANGES, path::EXTENDED_ACL_CHANGES, path::TOKEN_CHANGES];
+const ROOTS: [&str; 4] = [path::CONFIG_CHANGES, path::ACL_CHANGES, path::EXTENDED_ACL_CHANGES, path::TOKEN_CHANGES];
 
 impl Actor {
     /// Removes what is old, by multis of their own that leave position, batch and op as they are. Only while nothing

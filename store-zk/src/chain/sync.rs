@@ -119,7 +119,8 @@ impl Actor {
         for chunk in names.chunks(crate::read::READS_PER_REQUEST) {
             let paths = chunk.iter().map(|name| path::topic(name)).collect();
             for (name, znode) in chunk.iter().zip(reader.nodes(paths).await?) {
-                let id = znode.and_then(|znode| TopicZnode::decode(znode.content()?).ok()).and_then(|topic| topic.topic_id);
+                let id =
+                    znode.and_then(|znode| TopicZnode::decode(znode.content()?).ok()).and_then(|topic| topic.topic_id);
                 let kept = image.topics().id(name);
                 if kept.is_none() || id.is_some_and(|id| Some(id) != kept) {
                     deletions.push(name.clone());
@@ -209,7 +210,10 @@ async fn entities(reader: &BulkReader, projector: &Projector<'_>, kind: EntityKi
 }
 
 /// The znodes that each of the entities has.
-pub(crate) async fn actual(reader: &BulkReader, entities: &[Entity]) -> Result<BTreeMap<Entity, BTreeMap<String, Znode>>> {
+pub(crate) async fn actual(
+    reader: &BulkReader,
+    entities: &[Entity],
+) -> Result<BTreeMap<Entity, BTreeMap<String, Znode>>> {
     let roots: Vec<String> = entities.iter().flat_map(Entity::roots).collect();
     let containers = entities.contains(&Entity::Containers);
     // Containers are their own znodes without what is below; everything else is a subtree.

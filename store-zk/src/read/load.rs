@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use futures::future::BoxFuture;
 use metadata_core::error::{Error, ErrorKind, Result};
 use metadata_core::id::{NodeId, PartitionId};
 use metadata_core::store::RecordSink;
 
-use super::BulkReader;
-use crate::import::{Imported, ImportContext, Importer, TopicZnodes};
+use super::{BulkReader, ZnodesFuture};
+use crate::import::{ImportContext, Imported, Importer, TopicZnodes};
 use crate::znode::acl::{PatternType, ResourceType};
 use crate::znode::topic::TopicZnode;
 use crate::znode::{Znode, path};
@@ -64,17 +63,19 @@ pub(crate) async fn load(
 
 /// A chunk of topics whose own znodes were read, and whose partitions are being read.
 struct Chunk {
-    topics: Vec<(String, Option<Znode>, Option<Znode>, Vec<PartitionId>)>,
-    states: BoxFuture<'static, Result<Vec<Option<Znode>>>>,
+    topics: Vec<TopicRead>,
+    states: ZnodesFuture,
 }
 
-type TopicNodes = BoxFuture<'static, Result<Vec<Option<Znode>>>>;
+/// A topic's own znodes, and the partitions that it names.
+struct TopicRead {
+    name: String,
+    topic: Option<Znode>,
+    config: Option<Znode>,
+    partitions: Vec<PartitionId>,
+}
 
-async fn topics(
-    reader: &BulkReader,
-    importer: &mut Importer,
-    sink: &mut (dyn RecordSink + Send),
-) -> Result<()> {
+async fn topics(reader: &BulkReader, importer: &mut Importer, sink: &mut (dyn RecordSink + Send)) -> Result<()> {
     let pending: BTreeSet<String> = reader.children(path::PENDING_DELETIONS).await?.into_iter().collect();
     let (leaving, names): (Vec<_>, Vec<_>) =
         reader.children(path::TOPICS).await?.into_iter().partition(|name| pending.contains(name));
@@ -82,7 +83,7 @@ async fn topics(
         importer.pending_deletion(&name);
     }
     let mut unread = names.chunks(TOPICS_PER_CHUNK);
-    let mut reading: VecDeque<(&[String], TopicNodes)> = VecDeque::new();
+    let mut reading: VecDeque<(&[String], ZnodesFuture)> = VecDeque::new();
     let mut chunks: VecDeque<Chunk> = VecDeque::new();
     loop {
         while reading.len() < CHUNKS_IN_FLIGHT
@@ -113,7 +114,7 @@ fn with_states(reader: &BulkReader, names: &[String], nodes: Vec<Option<Znode>>)
             let decoded = topic.as_ref().and_then(|znode| TopicZnode::decode(znode.content()?).ok());
             let partitions: Vec<_> = decoded.map(|topic| topic.partitions.into_keys().collect()).unwrap_or_default();
             paths.extend(partitions.iter().map(|partition| path::partition_state(name, *partition)));
-            (name.clone(), topic, config, partitions)
+            TopicRead { name: name.clone(), topic, config, partitions }
         })
         .collect();
     Chunk { topics, states: reader.nodes(paths) }
@@ -121,7 +122,7 @@ fn with_states(reader: &BulkReader, names: &[String], nodes: Vec<Option<Znode>>)
 
 async fn import_chunk(chunk: Chunk, importer: &mut Importer, sink: &mut (dyn RecordSink + Send)) -> Result<()> {
     let mut states = chunk.states.await?.into_iter();
-    for (name, topic, config, partitions) in chunk.topics {
+    for TopicRead { name, topic, config, partitions } in chunk.topics {
         let states: BTreeMap<PartitionId, Znode> = partitions
             .into_iter()
             .zip(states.by_ref())

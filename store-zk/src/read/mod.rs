@@ -46,6 +46,12 @@ impl ReadCounters {
     }
 }
 
+/// Many answers, in the order of the paths asked for; `None` for a node that is not there.
+pub(crate) type ManyFuture<T> = BoxFuture<'static, Result<Vec<Option<T>>>>;
+
+/// Data and versions of many nodes.
+pub(crate) type ZnodesFuture = ManyFuture<Znode>;
+
 /// Bulk reads over one session.
 #[derive(Clone)]
 pub(crate) struct BulkReader {
@@ -70,7 +76,7 @@ impl BulkReader {
     }
 
     /// The names of the children of many nodes, in their order; `None` for a node that is not there.
-    pub(crate) fn children_of(&self, paths: Vec<String>) -> BoxFuture<'static, Result<Vec<Option<Vec<String>>>>> {
+    pub(crate) fn children_of(&self, paths: Vec<String>) -> ManyFuture<Vec<String>> {
         self.read(paths, ZkRead::Children, |_, outcome| match outcome {
             ReadOutcome::Children(names) => Some(names),
             ReadOutcome::Data(_) | ReadOutcome::Failed(_) => None,
@@ -79,15 +85,12 @@ impl BulkReader {
 
     /// Data and versions of many nodes, in their order; `None` for a node that is not there. The requests are issued
     /// before this returns, so the caller can have the next ones under way while it waits.
-    pub(crate) fn nodes(&self, paths: Vec<String>) -> BoxFuture<'static, Result<Vec<Option<Znode>>>> {
+    pub(crate) fn nodes(&self, paths: Vec<String>) -> ZnodesFuture {
         self.read(paths, ZkRead::Data, |counters, outcome| data(counters, outcome).map(|(znode, _)| znode))
     }
 
     /// The same, and whether each node has children.
-    pub(crate) fn nodes_with_children(
-        &self,
-        paths: Vec<String>,
-    ) -> BoxFuture<'static, Result<Vec<Option<(Znode, bool)>>>> {
+    pub(crate) fn nodes_with_children(&self, paths: Vec<String>) -> ManyFuture<(Znode, bool)> {
         self.read(paths, ZkRead::Data, data)
     }
 
@@ -96,7 +99,7 @@ impl BulkReader {
         paths: Vec<String>,
         request: fn(String) -> ZkRead,
         take: fn(&ReadCounters, ReadOutcome) -> Option<T>,
-    ) -> BoxFuture<'static, Result<Vec<Option<T>>>> {
+    ) -> ManyFuture<T> {
         self.counters.znodes.fetch_add(paths.len() as u64, Ordering::Relaxed);
         let requests: Vec<_> = paths
             .chunks(READS_PER_REQUEST)

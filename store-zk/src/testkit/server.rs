@@ -24,6 +24,9 @@ const MAIN_CLASS: &str = "org.apache.zookeeper.server.quorum.QuorumPeerMain";
 /// How long a server may take to serve.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The same for a member of an ensemble: it may take more than one election.
+const ENSEMBLE_START_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Pause between two looks at a server that starts.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -178,7 +181,7 @@ impl ZkServer {
     /// Starts a standalone server and waits until it serves.
     ///
     /// # Errors
-    /// No ZooKeeper to start, or it didn't serve within 30 s: the end of its log is in the message.
+    /// No ZooKeeper to start, or it didn't serve within 30 s (60 s in an ensemble): the end of its log is in the message.
     pub async fn start(options: ServerOptions) -> Result<Self, ServerError> {
         find_program().await?;
         for _ in 1..PORT_ATTEMPTS_MAX {
@@ -266,7 +269,8 @@ impl ZkServer {
 
     /// Waits until the server answers that it serves; "imok" would come before there is a quorum.
     async fn wait_until_serving(&self) -> Result<(), ServerError> {
-        let deadline = Instant::now() + START_TIMEOUT;
+        let limit = if self.members.is_empty() { START_TIMEOUT } else { ENSEMBLE_START_TIMEOUT };
+        let deadline = Instant::now() + limit;
         loop {
             if self.mode().await.is_some() {
                 return Ok(());
@@ -275,7 +279,7 @@ impl ZkServer {
                 return Err(ServerError(format!("ZooKeeper ended at once ({status}):\n{}", self.log_tail())));
             }
             if Instant::now() >= deadline {
-                let seconds = START_TIMEOUT.as_secs();
+                let seconds = limit.as_secs();
                 return Err(ServerError(format!("ZooKeeper didn't serve within {seconds} s:\n{}", self.log_tail())));
             }
             sleep(POLL_INTERVAL).await;
@@ -354,6 +358,11 @@ impl ZkServer {
         if self.options.quick_start {
             arguments.extend(["-XX:+UseSerialGC".to_owned(), "-XX:TieredStopAtLevel=1".to_owned()]);
         }
+        if !self.members.is_empty() {
+            // A notification that is lost during an election is repeated after a pause that doubles up to this; a minute
+            // by default.
+            arguments.push("-Dzookeeper.fastleader.maxNotificationInterval=500".to_owned());
+        }
         if let Some(max_buffer) = self.options.max_buffer {
             arguments.push(format!("-Djute.maxbuffer={max_buffer}"));
         }
@@ -391,7 +400,9 @@ impl ZkServer {
             lines.push(format!("clientPort={}", self.ports.client));
             lines.push("clientPortAddress=127.0.0.1".to_owned());
         } else {
-            lines.extend(["initLimit=20", "syncLimit=10", "standaloneEnabled=false"].map(str::to_owned));
+            // A new leader may give up for a reason that repeating mends (ZOOKEEPER-4685, seen
+            // with 3.8.0 on a busy machine): short limits make it try again sooner.
+            lines.extend(["initLimit=8", "syncLimit=8", "standaloneEnabled=false"].map(str::to_owned));
             for (i, member) in self.members.iter().enumerate() {
                 let Ports { client, peer, election, .. } = member;
                 lines.push(format!("server.{}=127.0.0.1:{peer}:{election};127.0.0.1:{client}", i + 1));

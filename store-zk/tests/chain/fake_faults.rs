@@ -184,13 +184,13 @@ async fn a_foreign_write_under_any_op_is_repaired_and_counted_as_no_success_of_o
     let mut disturbed = 0;
     for (at, batch) in story.batches.iter().enumerate() {
         let ops = project(&batch.before, &batch.after, &context).ops;
-        for index in 0..ops.len() {
+        for (index, planned) in ops.iter().enumerate() {
             let (zookeeper, store) = cluster().await;
             let mut writer = story.begin(&store, 1).await;
             for earlier in &story.batches[..at] {
                 writer.submit(earlier.clone()).await.expect("a batch before the disturbed one");
             }
-            if !obstruct(&zookeeper, &ops[index].op) {
+            if !obstruct(&zookeeper, &planned.op) {
                 continue;
             }
             disturbed += 1;
@@ -240,7 +240,11 @@ async fn after_a_zk_controller_was_elected_nothing_is_claimed() {
     let ops = vec![
         ZkOp::set_data("/controller_epoch", "9", None),
         ZkOp::delete("/controller", None),
-        ZkOp::create("/controller", r#"{"version":2,"brokerid":1,"timestamp":"1","kraftControllerEpoch":-1}"#, ZkAcl::world_all()),
+        ZkOp::create(
+            "/controller",
+            r#"{"version":2,"brokerid":1,"timestamp":"1","kraftControllerEpoch":-1}"#,
+            ZkAcl::world_all(),
+        ),
     ];
     zookeeper.foreign(ops).expect("the election");
     let before = zookeeper.dump();

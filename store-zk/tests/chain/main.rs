@@ -1,6 +1,8 @@
 //! The write chain and the store over it: the contract suite, then each rule of the protocol, on the in-memory ZooKeeper
 //! and on real servers.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking, in its supporting functions too")]
+
 mod brokers;
 mod contract;
 mod fake_faults;

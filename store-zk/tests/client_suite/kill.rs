@@ -1,12 +1,14 @@
 //! Servers that are killed with thousands of requests in flight.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use metadata_core::id::ZkVersion;
+use store_zk::client::config::ZkClientConfig;
+use store_zk::client::real::ZooKeeperConnector;
 use store_zk::client::{SessionState, ZkFuture, ZkOp, ZkSession};
 use store_zk::testkit::server::{ServerOptions, ZkEnsemble};
 
-use crate::{node, own_server, run, session};
+use crate::{config, connect, node, own_server, run, session};
 
 /// Links of a chain that are in flight when the server dies.
 const LINKS: i32 = 4000;
@@ -75,7 +77,8 @@ fn a_chain_survives_the_death_of_the_leader_of_an_ensemble() {
     run(async {
         let started = ZkEnsemble::start(3, ServerOptions::default()).await;
         let mut ensemble = started.unwrap_or_else(|error| panic!("this test needs a real ZooKeeper: {error}"));
-        let mut s: Arc<dyn ZkSession> = session(&ensemble.address()).await;
+        let patient = ZkClientConfig { connection_timeout: Duration::from_secs(90), ..config(&ensemble.address()) };
+        let mut s = connect(&ZooKeeperConnector::new(patient)).await;
         s.multi(vec![node("/marker"), node("/n")]).await.unwrap();
         let mut length = 0;
         for _ in 0..2 {
@@ -85,7 +88,6 @@ fn a_chain_survives_the_death_of_the_leader_of_an_ensemble() {
             let known = settle(answers).await;
             ensemble.servers_mut()[leader].kill();
             let known = known + settle(rest).await;
-            // The links were not enough to outlive the leader, or the session was on the leader.
             s = s.resume().await.unwrap();
             let now = assert_prefix(&*s).await;
             assert!(now >= length + known);

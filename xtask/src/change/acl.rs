@@ -156,9 +156,11 @@ pub(super) fn remove(image: &MetadataImage, acl: &Acl) -> Draft {
     if found.is_empty() {
         return refuse(format!("there is no entry {acl}"), "every part must equal the entry's; check them");
     }
-    let record = |id: &AclId| {
-        RemoveAccessControlEntryRecord { id: *id, ..RemoveAccessControlEntryRecord::default() }.into()
-    };
-    let summary = format!("{} removed: {acl}", if found.len() == 1 { "entry".to_owned() } else { count(found.len(), "equal entry") });
+    let record =
+        |id: &AclId| RemoveAccessControlEntryRecord { id: *id, ..RemoveAccessControlEntryRecord::default() }.into();
+    let summary = format!(
+        "{} removed: {acl}",
+        if found.len() == 1 { "entry".to_owned() } else { count(found.len(), "equal entry") }
+    );
     Ok((found.iter().map(record).collect(), summary))
 }

@@ -1,12 +1,12 @@
 //! What each change becomes, and what is refused.
 
 use metadata_core::id::{BrokerEpoch, DirectoryId, KRaftLeaderEpoch, Offset, Position, TimestampMs, TopicId};
+use metadata_core::id::{LeaderEpoch, PartitionEpoch, PartitionId};
 use metadata_core::image::MetadataDelta;
 use metadata_core::metadata_version::MetadataVersion;
 use metadata_core::record::{
     FeatureLevelRecord, PartitionChangeRecord, PartitionRecord, RegisterBrokerRecord, TopicRecord,
 };
-use metadata_core::id::{LeaderEpoch, PartitionEpoch, PartitionId};
 
 use super::*;
 
@@ -159,7 +159,8 @@ fn topics_that_cannot_be_are_refused() {
 
 #[test]
 fn names_that_would_share_their_metrics_are_refused() {
-    let other = TopicRecord { name: "a.b_c".into(), topic_id: TopicId(Uuid::from_u64_pair(1, 1)), ..Default::default() };
+    let other =
+        TopicRecord { name: "a.b_c".into(), topic_id: TopicId(Uuid::from_u64_pair(1, 1)), ..Default::default() };
     let image = image_with([other.into()]);
     assert!(reason(&image, create("a_b.c", 1, 1)).contains("the same metrics as a.b_c"));
     assert!(on(&image, create("a.b_d", 1, 1)).is_ok());
@@ -303,11 +304,9 @@ fn configs_are_set_and_deleted_by_resource() {
     let set = |resource, values| Change::SetConfigs { resource, values };
     let delete = |resource, names| Change::DeleteConfigs { resource, keys: names };
     let image = image_with([]);
-    for (resource, kind, name) in [
-        (Resource::Topic("t".into()), 2, "t"),
-        (Resource::Broker(3), 4, "3"),
-        (Resource::AllBrokers, 4, ""),
-    ] {
+    for (resource, kind, name) in
+        [(Resource::Topic("t".into()), 2, "t"), (Resource::Broker(3), 4, "3"), (Resource::AllBrokers, 4, "")]
+    {
         let made = records(&image, set(resource.clone(), secrets([("a.b", "1"), ("c", "2")])));
         assert_eq!(made.len(), 2);
         let MetadataRecord::Config(first) = &made[0] else { panic!("{made:?}") };
@@ -329,10 +328,8 @@ fn configs_are_set_and_deleted_by_resource() {
 
 #[test]
 fn config_values_are_shown_nowhere() {
-    let change = Change::SetConfigs {
-        resource: Resource::AllBrokers,
-        values: secrets([("ssl.key.password", "hunter2")]),
-    };
+    let change =
+        Change::SetConfigs { resource: Resource::AllBrokers, values: secrets([("ssl.key.password", "hunter2")]) };
     let decision = on(&image_with([]), change.clone()).unwrap();
     assert!(!format!("{change:?} {decision:?}").contains("hunter2"));
     assert!(decision.summary.contains("ssl.key.password"));
@@ -369,7 +366,12 @@ fn quotas_are_set_and_deleted_by_owner() {
         (QuotaOwner::default(), "producer_byte_rate", 1.0, "nobody is named"),
         (QuotaOwner { user: Some(None), ..ip.clone() }, "connection_creation_rate", 1.0, "quotas of its own"),
         (user(Some("")), "producer_byte_rate", 1.0, "the user is empty"),
-        (QuotaOwner { ip: Some(Some("x".into())), ..Default::default() }, "connection_creation_rate", 1.0, "no address"),
+        (
+            QuotaOwner { ip: Some(Some("x".into())), ..Default::default() },
+            "connection_creation_rate",
+            1.0,
+            "no address",
+        ),
         (user(Some("a")), "connection_creation_rate", 1.0, "can have no quota"),
         (ip, "producer_byte_rate", 1.0, "can have no quota"),
         (user(Some("a")), "producer_byte_rate", 1.5, "can't be 1.5"),
@@ -485,12 +487,7 @@ fn no_secret_of_a_credential_is_shown() {
 fn every_change_survives_the_way_to_the_controller() {
     let owner = QuotaOwner { user: Some(None), client_id: Some(Some("c".into())), ip: None };
     for change in [
-        Change::CreateTopic {
-            name: "t".into(),
-            partitions: 1,
-            replication_factor: 2,
-            configs: secrets([("a", "b")]),
-        },
+        Change::CreateTopic { name: "t".into(), partitions: 1, replication_factor: 2, configs: secrets([("a", "b")]) },
         Change::DeleteTopic { name: "t".into() },
         Change::AddPartitions { name: "t".into(), total: 3 },
         reassign(&[1, 2]),

@@ -77,7 +77,10 @@ pub(super) fn reassign(ground: &Ground<'_>, name: &str, partition: i32, target: 
     let target = checked_replicas(ground, name, target)?;
     let what = format!("partition {partition} of topic {name}");
     if !present.adding_replicas.is_empty() || !present.removing_replicas.is_empty() {
-        return refuse(format!("{what} is being reassigned already"), "wait until its new replicas have joined the ISR");
+        return refuse(
+            format!("{what} is being reassigned already"),
+            "wait until its new replicas have joined the ISR",
+        );
     }
     if *target == *present.replicas {
         return refuse(format!("{what} has these replicas already"), "nothing is to be done");
@@ -132,7 +135,12 @@ pub(super) fn elect_preferred(image: &MetadataImage, name: &str, partition: i32)
 
 fn id_of(image: &MetadataImage, name: &str) -> Result<TopicId, Refusal> {
     image.topics().id(name).map_or_else(
-        || refuse(format!("there is no topic {name:?}"), "check the name; a topic that was just created is there at once"),
+        || {
+            refuse(
+                format!("there is no topic {name:?}"),
+                "check the name; a topic that was just created is there at once",
+            )
+        },
         Ok,
     )
 }

@@ -44,6 +44,8 @@ pub(crate) enum Stage {
     Tests,
     /// `cargo xtask demo` on a small cluster finds no divergence
     Demo,
+    /// `cargo xtask chaos`: a few kills, and no divergence in the end
+    Chaos,
     /// The tree is as it was before
     Tree,
 }
@@ -61,6 +63,7 @@ impl Stage {
             Self::Docs => "docs",
             Self::Tests => "tests",
             Self::Demo => "demo",
+            Self::Chaos => "chaos",
             Self::Tree => "tree",
         }
     }
@@ -87,7 +90,8 @@ pub(super) async fn run_stage(
         Stage::Features => features().await,
         Stage::Docs => docs().await,
         Stage::Tests => tests(shell, interrupt).await,
-        Stage::Demo => demo().await,
+        Stage::Demo => without_divergence(&DEMO).await,
+        Stage::Chaos => without_divergence(&CHAOS).await,
         Stage::Tree => tree(tree_before).await,
     }
 }
@@ -191,21 +195,30 @@ async fn tests(shell: &Shell, interrupt: &Interrupt) -> End {
     }
 }
 
-async fn demo() -> End {
-    match captured::output(xtask(&["demo", "--json", "--topics", "20"])).await {
-        Ok(output) => judge_demo(&output),
+/// Small, but with everything in it.
+const DEMO: [&str; 7] = ["demo", "--topics", "50", "--partitions-per-topic", "3", "--changes", "50"];
+
+const CHAOS: [&str; 7] = ["chaos", "--topics", "50", "--partitions-per-topic", "3", "--kills", "2"];
+
+/// Runs a verb that ends with a comparison.
+async fn without_divergence(arguments: &[&str]) -> End {
+    let typed = format!("cargo xtask {}", arguments.join(" "));
+    match captured::output(with(xtask(arguments), &["--json"])).await {
+        Ok(output) => judge_comparison(&typed, &output),
         Err(error) => End::Failed(vec![format!("cargo can't be run: {error}")]),
     }
 }
 
 /// The exit code alone is not enough: that nothing diverges must have been counted.
-fn judge_demo(output: &Output) -> End {
+fn judge_comparison(typed: &str, output: &Output) -> End {
     let object: Option<serde_json::Value> =
         output.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok());
-    let divergent = object.as_ref().and_then(|object| object["divergent_znodes"].as_u64());
-    match divergent {
-        Some(0) if output.success => End::Passed("0 znodes diverge".to_owned()),
-        _ => failed("cargo xtask demo", output),
+    let count = |key: &str| object.as_ref().and_then(|object| object[key].as_u64());
+    match (count("divergent_znodes"), count("compared_znodes")) {
+        (Some(0), Some(compared)) if output.success && compared > 0 => {
+            End::Passed(format!("{compared} znodes compared, 0 diverge"))
+        }
+        _ => failed(typed, output),
     }
 }
 
@@ -242,16 +255,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_demo_passes_only_with_a_count_of_zero() {
+    fn a_comparison_passes_only_with_counts() {
         let output = |success, stdout: &str| Output { success, stdout: stdout.to_owned(), stderr: String::new() };
         for (success, stdout, passes) in [
-            (true, "text\n{\"ok\": true, \"divergent_znodes\": 0}\n", true),
-            (true, "{\"ok\": true, \"divergent_znodes\": 1}\n", false),
-            (true, "{\"ok\": true}\n", false),
-            (false, "{\"ok\": true, \"divergent_znodes\": 0}\n", false),
+            (true, "text\n{\"divergent_znodes\": 0, \"compared_znodes\": 9}\n", true),
+            (true, "{\"divergent_znodes\": 1, \"compared_znodes\": 9}\n", false),
+            (true, "{\"divergent_znodes\": 0, \"compared_znodes\": 0}\n", false),
+            (true, "{\"divergent_znodes\": 0}\n", false),
+            (true, "{\"compared_znodes\": 9}\n", false),
+            (false, "{\"divergent_znodes\": 0, \"compared_znodes\": 9}\n", false),
             (true, "", false),
         ] {
-            let end = judge_demo(&output(success, stdout));
+            let end = judge_comparison("it", &output(success, stdout));
             assert_eq!(matches!(end, End::Passed(_)), passes, "{stdout}");
         }
     }

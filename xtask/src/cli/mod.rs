@@ -20,4 +20,4 @@ pub use self::zookeeper::{Absent, ZooKeeper, ZooKeeperArgs, start_zookeeper};
 
 pub(crate) use self::failure::in_words;
 pub(crate) use self::log::start as start_logging;
-pub(crate) use self::zookeeper::{HEAP, unblocked};
+pub(crate) use self::zookeeper::{HEAP, TICK, unblocked};

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use store_zk::client::ZkConnector;
@@ -16,6 +17,8 @@ use super::shell::Shell;
 /// Java's largest heap for a server that we start: a million partitions take half of it. Only what is used is taken from
 /// the machine.
 pub(crate) const HEAP: &str = "4g";
+/// ZooKeeper's usual tick. It grants session timeouts from 4 to 40 s, Kafka's 18 s among them.
+pub(crate) const TICK: Duration = Duration::from_secs(2);
 
 /// Where the ZooKeeper is.
 #[derive(Debug, Clone, Default, Args)]
@@ -106,7 +109,7 @@ impl ZooKeeperArgs {
             Absent::Refuse => Err(Failure::usage("no ZooKeeper is named")
                 .next("add --zookeeper HOST:PORT[,..][/chroot] or --zookeeper-config FILE")),
             Absent::Start => {
-                let options = ServerOptions { heap: HEAP.to_owned(), ..ServerOptions::default() };
+                let options = ServerOptions { heap: HEAP.to_owned(), tick: TICK, ..ServerOptions::default() };
                 let server = start_zookeeper(options, shell).await?;
                 let args = Self { zookeeper: Some(parse(&server.address())?), zookeeper_config: None };
                 let settings =

@@ -94,9 +94,9 @@ fn bind_at(path: &Path) -> io::Result<UnixListener> {
 /// Takes away what a killed process left: its socket, its pointer and the folders that the socket was in.
 fn remove_left_overs(data_dir: &Path) {
     if let Some(socket) = read_pointer(data_dir) {
-        let ours = socket.parent().filter(|folder| {
-            folder.file_name().is_some_and(|name| name.as_bytes().starts_with(FAR_PREFIX.as_bytes()))
-        });
+        let ours = socket
+            .parent()
+            .filter(|folder| folder.file_name().is_some_and(|name| name.as_bytes().starts_with(FAR_PREFIX.as_bytes())));
         if let Some(folder) = ours {
             ignore(fs::remove_file(&socket));
             ignore(fs::remove_dir(folder));
@@ -113,7 +113,9 @@ fn remove_left_overs(data_dir: &Path) {
 }
 
 fn ignore(result: io::Result<()>) {
-    if let Err(error) = result.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }) {
+    if let Err(error) =
+        result.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    {
         tracing::debug!("a left-over of an earlier process was not removed: {error}");
     }
 }

@@ -151,8 +151,8 @@ pub(super) fn from_line<T: DeserializeOwned>(line: &[u8]) -> Result<T, Failure> 
             .why(reason)
             .next("use the `cargo xtask` of the same build on both sides")
     };
-    let value: Value =
-        serde_json::from_slice(line).map_err(|error| not_ours(format!("no JSON: {:?} at column {}", error.classify(), error.column())))?;
+    let value: Value = serde_json::from_slice(line)
+        .map_err(|error| not_ours(format!("no JSON: {:?} at column {}", error.classify(), error.column())))?;
     match value.get("v").and_then(Value::as_u64) {
         Some(version) if version == u64::from(VERSION) => {}
         Some(version) => return Err(not_ours(format!("its version is {version}, expected {VERSION}"))),

@@ -30,7 +30,9 @@ impl Handler for Echo {
                 tokio::time::sleep(super::server::WORKING_INTERVAL * 3 / 2).await;
                 Ok(json!(count))
             }
-            Request::Verify { .. } => Err(Failure::blocked("can't verify").why("one").why("two").next("wait").field("n", 7)),
+            Request::Verify { .. } => {
+                Err(Failure::blocked("can't verify").why("one").why("two").next("wait").field("n", 7))
+            }
         }
     }
 }

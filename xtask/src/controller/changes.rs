@@ -142,7 +142,7 @@ pub(super) async fn make_random(
             continue;
         }
         failed = settle_first(&mut sent, &mut made).await;
-        if made.changes % REPORT_EVERY == 0 {
+        if made.changes.is_multiple_of(REPORT_EVERY) {
             reporter.report(made.changes, Some(count), "changes");
         }
     }

@@ -93,15 +93,10 @@ mod tests {
     #[test]
     fn since_is_when_state_or_reason_changed_last() {
         let (start, wall) = (Instant::now(), UNIX_EPOCH);
-        let mut present = Present {
-            state: State::Inactive,
-            reason: None,
-            since: wall,
-            entered: start,
-            spent: BTreeMap::new(),
-        };
+        let mut present =
+            Present { state: State::Inactive, reason: None, since: wall, entered: start, spent: BTreeMap::new() };
         let at = |seconds| (start + Duration::from_secs(seconds), wall + Duration::from_secs(seconds));
-        let mut follow = |present: &mut Present, seconds, state, reason| {
+        let follow = |present: &mut Present, seconds, state, reason| {
             let (now, wall) = at(seconds);
             present.follow(state, reason, now, wall);
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use metadata_core::id::NodeId;
-use store_zk::client::{ReadOutcome, ZkCode, ZkConnector, ZkError, ZkRead, ZkSession};
+use store_zk::client::{ConnectError, ReadOutcome, ZkCode, ZkConnector, ZkError, ZkRead, ZkSession};
 use store_zk::znode::cluster::decode_cluster_id;
 use store_zk::znode::path;
 
@@ -37,7 +37,19 @@ impl Seen {
 /// # Errors
 /// No session within the connection timeout, no such chroot, credentials that are refused, no Kafka cluster there.
 pub async fn look_first(connector: &dyn ZkConnector) -> Result<Seen, Failure> {
-    let session = connector.connect().await?;
+    let session = connector.connect().await.map_err(|error| {
+        let step = match &error {
+            ConnectError::NoChroot { .. } => {
+                Some("check the chroot of --zookeeper: it is that of the brokers' zookeeper.connect")
+            }
+            ConnectError::AuthFailed { .. } => {
+                Some("check the credentials in --zookeeper-config: they must be the brokers'")
+            }
+            ConnectError::Config(_) => Some("correct the configuration"),
+            _ => None,
+        };
+        step.into_iter().fold(Failure::from(error), Failure::next)
+    })?;
     let seen = look(session.as_ref(), connector.describe()).await;
     if let Err(error) = session.close().await {
         tracing::debug!("the session of the first look was not closed: {error}");
@@ -86,8 +98,10 @@ async fn no_cluster(session: &dyn ZkSession, place: &str) -> Failure {
         found if found.is_empty() => {
             failure.next("check the address and the chroot of --zookeeper: they are the brokers' zookeeper.connect")
         }
-        found => failure
-            .next(format!("a cluster is below it: add the chroot, as in {place}{}", found.join(&format!(" or {place}")))),
+        found => failure.next(format!(
+            "a cluster is below it: add the chroot, as in {place}{}",
+            found.join(&format!(" or {place}"))
+        )),
     }
 }
 
@@ -95,9 +109,8 @@ async fn chroots_below(session: &dyn ZkSession) -> Result<Vec<String>, ZkError> 
     let names: Vec<_> = session.get_children("/").await?.names.into_iter().take(CHROOTS_TRIED_MAX).collect();
     let reads = names.iter().map(|name| ZkRead::Data(format!("/{name}{}", path::CLUSTER_ID))).collect();
     let outcomes = session.multi_read(reads).await?;
-    let there = |(name, outcome): (String, ReadOutcome)| {
-        matches!(outcome, ReadOutcome::Data(_)).then(|| format!("/{name}"))
-    };
+    let there =
+        |(name, outcome): (String, ReadOutcome)| matches!(outcome, ReadOutcome::Data(_)).then(|| format!("/{name}"));
     Ok(names.into_iter().zip(outcomes).filter_map(there).collect())
 }
 

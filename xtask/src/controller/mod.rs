@@ -4,6 +4,7 @@
 //! nothing is written before ZooKeeper was seen to be a Kafka cluster's. Others talk to it over the control socket
 //! ([`Controller`] is a [`Handler`](crate::control::Handler)); [`LogOnDisk`] reads the directory when no process holds it.
 
+mod assigned;
 mod changes;
 mod chronicle;
 mod compare;
@@ -23,7 +24,7 @@ pub use self::data_dir::DataDir;
 pub use self::fresh::{fresh_bytes, fresh_uuid};
 pub use self::look::{Seen, blockers, look_first};
 pub use self::measured::CopyTimes;
-pub use self::on_disk::LogOnDisk;
+pub use self::on_disk::{LogOnDisk, is_torn_end};
 pub use self::process::{Controller, ControllerOptions, zk_store};
 pub use self::refusal::{reasons_of, why_it_stopped};
 pub use self::report::{

@@ -4,17 +4,21 @@
 //! loss of the machine it may lack acknowledged records that only the private log beside it has; the next start mends both.
 
 use std::fs;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use metadata_core::id::{Offset, Position, TimestampMs};
 use metadata_core::image::{ImageLoader, MetadataDelta, MetadataImage};
 use metadata_core::record::{ControlRecord, VersionedRecord};
+use store_kraft::batch::Batch;
 use store_kraft::log::{Damage, Dump, DumpItem, DumpedBatch, RecordContent, SnapshotId};
 
 use crate::cli::Failure;
 
 /// Kafka's directory of the metadata topic's only partition.
 const PARTITION_DIR: &str = "__cluster_metadata-0";
+/// A torn end is looked at so far, in bytes: more than any batch has.
+const TAIL_BYTES_MAX: u64 = 16 << 20;
 
 /// A log as it was read.
 #[derive(Debug, Clone)]
@@ -74,8 +78,23 @@ impl LogOnDisk {
     }
 }
 
+/// Whether the file ends within a batch: what an interrupted write leaves, or one that is under way.
+pub fn is_torn_end(damage: &Damage) -> bool {
+    let mut tail = Vec::new();
+    let read = fs::File::open(&damage.file).and_then(|mut file| {
+        file.seek(SeekFrom::Start(damage.position))?;
+        file.take(TAIL_BYTES_MAX).read_to_end(&mut tail)
+    });
+    // Whole by now: it was being written when it was read.
+    read.is_ok() && Batch::parse(&tail).map_or_else(|flaw| flaw.is_truncation(), |_| true)
+}
+
 fn has_segments(dir: &Path) -> bool {
-    fs::read_dir(dir).into_iter().flatten().flatten().any(|entry| entry.path().extension().is_some_and(|it| it == "log"))
+    fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| entry.path().extension().is_some_and(|it| it == "log"))
 }
 
 fn replay(loader: &mut ImageLoader, batch: &DumpedBatch) -> Result<(), Failure> {
@@ -132,4 +151,81 @@ fn newest_snapshot(dir: &Path, at: Option<Offset>) -> Result<MetadataImage, Fail
         delta.replay_all(&metadata_of(&batch)?).map_err(|error| contradiction(&batch).because(&error))?;
     }
     Ok(delta.apply(id.position(), time))
+}
+
+#[cfg(test)]
+mod tests {
+    use metadata_core::contract::Workload;
+    use metadata_core::id::NodeId;
+    use metadata_core::log::{Append, MetadataLog as _};
+    use metadata_core::metadata_version::MetadataVersion;
+    use metadata_core::record::ZkMigrationState;
+    use metadata_core::store::Txn;
+    use store_kraft::{KraftLog, KraftLogOptions};
+
+    use super::*;
+
+    const CLUSTER: &str = "a-cluster";
+
+    async fn open(dir: &Path) -> KraftLog {
+        KraftLog::open(KraftLogOptions::new(dir, NodeId(3000), CLUSTER)).await.unwrap()
+    }
+
+    async fn change(log: &KraftLog, seed: u64, count: usize) {
+        let epoch = log.leadership(None).await.unwrap().epoch;
+        for records in Workload::new(seed).changes(&log.image(), count) {
+            let expected = Some(log.image().position().end_offset);
+            log.append(Append { epoch, expected, txn: Txn::None, records }).await.unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_lies_there_is_what_the_log_had_at_every_batch() {
+        let outer = tempfile::tempdir().unwrap();
+        let dir = outer.path().join("data");
+        KraftLog::format(&dir, NodeId(3000), CLUSTER, MetadataVersion::V3_9_IV0).unwrap();
+        let unused = LogOnDisk::read(&dir, None).unwrap();
+        assert_eq!(unused.end, Position::START);
+
+        let log = open(&dir).await;
+        log.bootstrap(MetadataVersion::V3_9_IV0, ZkMigrationState::PreMigration).await.unwrap();
+        change(&log, 1, 40).await;
+        let earlier = log.image();
+        change(&log, 2, 40).await;
+        log.snapshot().await.unwrap();
+        change(&log, 3, 40).await;
+        let newest = log.image();
+        log.shutdown().await.unwrap();
+
+        let found = LogOnDisk::read(&dir, None).unwrap();
+        assert_eq!((found.end, found.damage), (newest.position(), None));
+        assert_eq!((found.image.position(), found.image.timestamp()), (newest.position(), newest.timestamp()));
+        assert!(found.image.same_metadata(&newest));
+        let found = LogOnDisk::read(&dir, Some(earlier.position().end_offset)).unwrap();
+        assert!(found.image.same_metadata(&earlier) && found.image.position() == earlier.position());
+        assert_eq!(found.end, newest.position());
+
+        let past = newest.position().end_offset.plus(1);
+        assert!(LogOnDisk::read(&dir, Some(past)).unwrap_err().to_string().contains("there is no image"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_torn_end_is_reported_and_what_is_before_it_counts() {
+        let outer = tempfile::tempdir().unwrap();
+        let dir = outer.path().join("data");
+        KraftLog::format(&dir, NodeId(3000), CLUSTER, MetadataVersion::V3_9_IV0).unwrap();
+        let log = open(&dir).await;
+        log.bootstrap(MetadataVersion::V3_9_IV0, ZkMigrationState::PreMigration).await.unwrap();
+        change(&log, 1, 5).await;
+        let before = log.image();
+        change(&log, 2, 1).await;
+        log.shutdown().await.unwrap();
+
+        let segment = dir.join("__cluster_metadata-0/00000000000000000000.log");
+        let length = fs::metadata(&segment).unwrap().len();
+        fs::File::options().write(true).open(&segment).unwrap().set_len(length - 3).unwrap();
+        let found = LogOnDisk::read(&dir, None).unwrap();
+        assert!(found.damage.as_ref().is_some_and(is_torn_end));
+        assert!(found.image.same_metadata(&before), "{:?} {:?}", found.end, before.position());
+    }
 }

@@ -1,15 +1,17 @@
 //! The controller itself: everything wired together, started and stopped.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use broker_registry::Service;
 use fencing::QuorumIdentity;
+use metadata_core::error::{Error, ErrorKind};
 use metadata_core::id::NodeId;
+use metadata_core::leadership::Fence;
 use metadata_core::log::MetadataLog as _;
 use metadata_core::metadata_version::MetadataVersion;
-use metadata_core::leadership::Fence;
 use migration::{Migration, MigrationHandle, MigrationOptions, Ports, State, Status};
 use store_kraft::{KraftLog, KraftLogOptions};
 use store_zk::client::ZkConnector;
@@ -20,6 +22,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::assigned::Assigned;
 use super::changes;
 use super::chronicle::Chronicle;
 use super::compare::{Compared, Showing, compare};
@@ -64,6 +67,20 @@ pub fn zk_store(
     ZkStore::new(connector, options)
 }
 
+fn not_opened(error: Error, path: &Path) -> Failure {
+    let path = path.display();
+    let step = match error.kind() {
+        ErrorKind::Unavailable => {
+            format!("if a controller runs, ask it: `cargo xtask status --data-dir {path}`, or stop it")
+        }
+        ErrorKind::Corrupt => {
+            format!("`cargo xtask dump-log {path}` shows what is sound; go on with the newest sound copy")
+        }
+        _ => "check --data-dir".to_owned(),
+    };
+    Failure::from(error).while_doing(format!("can't open the data directory {path}")).next(step)
+}
+
 /// A running controller.
 pub struct Controller {
     log: Arc<KraftLog>,
@@ -87,9 +104,7 @@ impl Controller {
     pub async fn start(options: ControllerOptions, data_dir: DataDir) -> Result<Self, Failure> {
         let ControllerOptions { connector, settings, metadata_version, unserved_brokers } = options;
         let log_options = KraftLogOptions::new(&data_dir.path, data_dir.node_id, &data_dir.cluster_id);
-        let log = KraftLog::open(log_options).await.map_err(|error| {
-            Failure::from(error).while_doing(format!("can't open the data directory {}", data_dir.path.display()))
-        })?;
+        let log = KraftLog::open(log_options).await.map_err(|error| not_opened(error, &data_dir.path))?;
         let recovery = log.recovery();
         for damage in [&recovery.torn_raft_log, &recovery.torn_kafka_log].into_iter().flatten() {
             tracing::info!("{damage}: it was cut, and nothing that was acknowledged is lost");
@@ -106,7 +121,7 @@ impl Controller {
             log: Arc::<KraftLog>::clone(&log),
             zookeeper: Arc::<Measured>::clone(&measured),
             broker_ids: Box::new(store.broker_ids()),
-            assigned_replicas: Arc::<ZkStore>::clone(&store),
+            assigned_replicas: Arc::new(Assigned(Arc::clone(&store))),
         };
         let service = if unserved_brokers { Service::NoneByOperatorsWord } else { Service::None };
         let options = MigrationOptions { metadata_version, service, ..MigrationOptions::default() };

@@ -104,7 +104,7 @@ pub struct CopyReport {
     pub read_seconds: f64,
     /// Seconds spent turning znodes into records.
     pub transform_seconds: f64,
-    /// Seconds spent waiting for the log.
+    /// Seconds spent waiting for the log, the end of the transaction included.
     pub append_seconds: f64,
     /// Requests sent to ZooKeeper.
     pub zookeeper_requests: u64,
@@ -145,14 +145,16 @@ impl CopyReport {
             return None;
         }
         let Imported { manifest, warnings, warning_count } = imported.unwrap_or_default();
+        let (read, transform) = (times.read().as_secs_f64(), times.transform.as_secs_f64());
         Some(Self {
             records: copy.records,
             by_type: copy.by_type.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
             batches: copy.batches,
             seconds,
-            read_seconds: times.read().as_secs_f64(),
-            transform_seconds: times.transform.as_secs_f64(),
-            append_seconds: times.append.as_secs_f64(),
+            read_seconds: read,
+            transform_seconds: transform,
+            // What comes after the load is the log's too: the last batches, and the end of the transaction.
+            append_seconds: (seconds - read - transform).max(times.append.as_secs_f64()),
             zookeeper_requests: times.requests,
             znodes_read: times.znodes,
             bytes_read: times.bytes,
@@ -166,10 +168,17 @@ impl CopyReport {
     pub fn lines(&self) -> Vec<String> {
         let rate = if self.seconds > 0.0 { self.records as f64 / self.seconds } else { 0.0 };
         let mut lines = vec![
-            format!("copied {} records in {} batches, {:.1} s ({rate:.0} records/s)", self.records, self.batches, self.seconds),
+            format!(
+                "copied {} records in {} batches, {:.1} s ({rate:.0} records/s)",
+                self.records, self.batches, self.seconds
+            ),
             format!(
                 "  {:.1} s reading, {:.1} s transforming, {:.1} s appending; {} round trips for {} znodes",
-                self.read_seconds, self.transform_seconds, self.append_seconds, self.zookeeper_requests, self.znodes_read
+                self.read_seconds,
+                self.transform_seconds,
+                self.append_seconds,
+                self.zookeeper_requests,
+                self.znodes_read
             ),
         ];
         lines.extend(self.by_type.iter().map(|(name, count)| format!("  {count:>9}  {name}")));
@@ -349,7 +358,8 @@ impl VerifyReport {
 
     /// For people, a line each.
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = vec![format!("{:<20} {:>9} {:>9} {:>9} {:>9}", "", "compared", "masked", "ignored", "divergent")];
+        let mut lines =
+            vec![format!("{:<20} {:>9} {:>9} {:>9} {:>9}", "", "compared", "masked", "ignored", "divergent")];
         let row = |name: &str, counts: &FamilyReport| {
             let FamilyReport { compared, masked, ignored, divergent } = counts;
             format!("{name:<20} {compared:>9} {masked:>9} {ignored:>9} {divergent:>9}")
@@ -429,7 +439,10 @@ mod tests {
     #[test]
     fn a_comparison_is_told_with_its_counts() {
         let lines = verified().lines();
-        assert!(lines.iter().any(|line| line.starts_with("all") && line.contains("15") && line.ends_with('3')), "{lines:?}");
+        assert!(
+            lines.iter().any(|line| line.starts_with("all") && line.contains("15") && line.ends_with('3')),
+            "{lines:?}"
+        );
         assert!(lines.contains(&"  found:    (absent)".to_owned()));
         assert!(lines.contains(&"and 2 more".to_owned()));
         assert!(lines.last().unwrap().ends_with("/brokers/odd"));
@@ -459,7 +472,12 @@ mod tests {
             sync: None,
             topics: 1,
             partitions: 2,
-            brokers: vec![BrokerReport { id: 1, endpoints: BTreeMap::new(), rack: None, malformed: Some("no port".into()) }],
+            brokers: vec![BrokerReport {
+                id: 1,
+                endpoints: BTreeMap::new(),
+                rack: None,
+                malformed: Some("no port".into()),
+            }],
             unserved_brokers: vec![1, 2],
         };
         let lines = status.lines(3_725_000);

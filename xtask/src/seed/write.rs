@@ -1,10 +1,14 @@
 //! Puts a seed into a ZooKeeper.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use metadata_core::id::ZkVersion;
 use store_zk::client::config::ZkClientConfig;
-use store_zk::client::{MULTI_FRAME_OVERHEAD, OpResult, ZkAcl, ZkCode, ZkError, ZkFuture, ZkOp, ZkSession};
+use store_zk::client::{
+    MULTI_FRAME_OVERHEAD, OpResult, UnknownCause, ZkAcl, ZkCode, ZkError, ZkFuture, ZkOp, ZkSession,
+};
 
 use super::node::SeedNode;
 use super::{Blueprint, Manifest};
@@ -16,6 +20,8 @@ const OPS_PER_MULTI: usize = 150;
 const BYTES_PER_MULTI: usize = 512 * 1024;
 /// Multis that wait for their answer.
 const WINDOW: usize = 8;
+/// Lost connections that one multi may suffer.
+const LOSSES_MAX: usize = 10;
 /// Names that a refusal lists.
 const NAMES_SHOWN: usize = 10;
 
@@ -49,7 +55,9 @@ pub async fn ensure_chroot(config: &ZkClientConfig, secure: bool) -> Result<(), 
     Ok(())
 }
 
-/// Writes all znodes of the blueprint through a session, into a path that is empty, and returns the account of them.
+/// Writes all znodes of the blueprint through a session, into a path that is empty, and returns the account of them. Lost
+/// connections are resumed; the session given is of no more use then.
+///
 /// `secure` creates them with the ACLs of Kafka's `zookeeper.set.acl`, world-writable ones otherwise.
 ///
 /// # Errors
@@ -65,17 +73,14 @@ pub async fn write(
     refuse_unless_empty(session).await?;
     let mut manifest = blueprint.empty_manifest();
     let mut pipeline = Pipeline::new(session, progress);
-    let result = async {
+    let written = interrupt.unless_requested(async {
         for node in blueprint.nodes() {
-            if interrupt.is_requested() {
-                return Err(Failure::failed("interrupted"));
-            }
             manifest.count(&node);
             pipeline.add(node, secure).await?;
         }
         Ok(pipeline.finish().await?)
-    };
-    match result.await {
+    });
+    match written.await {
         Ok(()) => Ok(manifest),
         Err(failure) => Err(left_behind(session, failure, interrupt)),
     }
@@ -123,9 +128,11 @@ pub(super) async fn close(session: &dyn ZkSession) {
     }
 }
 
-/// Collects ops into multis and keeps a window of them on their way, in order.
+/// Collects ops into multis and keeps a window of them on their way, in order. A lost connection is resumed: multis of one
+/// session are applied whole and in order, so those that were applied are the first of the window.
 struct Pipeline<'a> {
-    session: &'a dyn ZkSession,
+    first_session: &'a dyn ZkSession,
+    resumed: Option<Arc<dyn ZkSession>>,
     progress: &'a Progress,
     chroot_length: usize,
     ops: Vec<ZkOp>,
@@ -134,24 +141,38 @@ struct Pipeline<'a> {
     waiting: VecDeque<Waiting>,
 }
 
+/// A multi on its way.
 struct Waiting {
+    ops: Vec<ZkOp>,
     answer: ZkFuture<Vec<OpResult>>,
     nodes: u64,
 }
 
 impl<'a> Pipeline<'a> {
     fn new(session: &'a dyn ZkSession, progress: &'a Progress) -> Self {
-        let chroot_length = session.chroot().len();
-        let waiting = VecDeque::with_capacity(WINDOW);
-        Self { session, progress, chroot_length, ops: Vec::new(), bytes: 0, nodes: 0, waiting }
+        Self {
+            first_session: session,
+            resumed: None,
+            progress,
+            chroot_length: session.chroot().len(),
+            ops: Vec::with_capacity(OPS_PER_MULTI),
+            bytes: MULTI_FRAME_OVERHEAD,
+            nodes: 0,
+            waiting: VecDeque::with_capacity(WINDOW),
+        }
+    }
+
+    fn session(&self) -> &dyn ZkSession {
+        self.resumed.as_deref().unwrap_or(self.first_session)
     }
 
     async fn add(&mut self, node: SeedNode, secure: bool) -> Result<(), ZkError> {
         let acl = acl(&node.path, secure);
-        self.push(ZkOp::create(node.path.clone(), node.data.clone(), acl)).await?;
+        let data = Bytes::from(node.data);
+        self.push(ZkOp::create(node.path.clone(), data.clone(), acl)).await?;
         for version in 0..node.version {
             // Versions are expected ones: a stranger's write in between is noticed.
-            self.push(ZkOp::set_data(node.path.clone(), node.data.clone(), ZkVersion(version))).await?;
+            self.push(ZkOp::set_data(node.path.clone(), data.clone(), ZkVersion(version))).await?;
         }
         self.nodes += 1;
         Ok(())
@@ -174,17 +195,10 @@ impl<'a> Pipeline<'a> {
         if self.waiting.len() == WINDOW {
             self.wait_for_first().await?;
         }
-        let answer = self.session.multi(std::mem::take(&mut self.ops));
-        self.waiting.push_back(Waiting { answer, nodes: std::mem::take(&mut self.nodes) });
+        let ops = std::mem::replace(&mut self.ops, Vec::with_capacity(OPS_PER_MULTI));
+        let answer = self.session().multi(ops.clone());
+        self.waiting.push_back(Waiting { ops, answer, nodes: std::mem::take(&mut self.nodes) });
         self.bytes = MULTI_FRAME_OVERHEAD;
-        Ok(())
-    }
-
-    async fn wait_for_first(&mut self) -> Result<(), ZkError> {
-        if let Some(first) = self.waiting.pop_front() {
-            first.answer.await?;
-            self.progress.advance(first.nodes);
-        }
         Ok(())
     }
 
@@ -195,6 +209,62 @@ impl<'a> Pipeline<'a> {
         }
         Ok(())
     }
+
+    /// Waits until the first multi of the window is applied.
+    async fn wait_for_first(&mut self) -> Result<(), ZkError> {
+        let mut losses = 0;
+        loop {
+            let Some(first) = self.waiting.front_mut() else { return Ok(()) };
+            let mut result = (&mut first.answer).await.map(drop);
+            if result.is_ok() {
+                self.first_is_applied();
+                return Ok(());
+            }
+            // A loss while resuming is one more loss.
+            while let Err(error) = result {
+                losses += 1;
+                if error.cause() != Some(UnknownCause::ConnectionLost) || losses > LOSSES_MAX {
+                    return Err(error);
+                }
+                tracing::warn!("{error}; resuming");
+                result = self.resume().await;
+            }
+        }
+    }
+
+    /// Continues the session over a new connection, and sends again what was not applied.
+    async fn resume(&mut self) -> Result<(), ZkError> {
+        let session = self.session().resume().await?;
+        // Behind this nothing of the lost connection is applied any more.
+        session.sync("/").await?;
+        while let Some(first) = self.waiting.front() {
+            if !is_applied(session.as_ref(), first).await? {
+                break;
+            }
+            self.first_is_applied();
+        }
+        for waiting in &mut self.waiting {
+            waiting.answer = session.multi(waiting.ops.clone());
+        }
+        self.resumed = Some(session);
+        Ok(())
+    }
+
+    fn first_is_applied(&mut self) {
+        if let Some(first) = self.waiting.pop_front() {
+            self.progress.advance(first.nodes);
+        }
+    }
+}
+
+/// Whether a multi was applied, told by its first op: a multi is applied as a whole.
+async fn is_applied(session: &dyn ZkSession, waiting: &Waiting) -> Result<bool, ZkError> {
+    let Some(op) = waiting.ops.first() else { return Ok(true) };
+    let stat = session.exists(op.path()).await?;
+    Ok(match (stat, op) {
+        (Some(stat), ZkOp::SetData { version: Some(version), .. }) => stat.version > *version,
+        (stat, _) => stat.is_some(),
+    })
 }
 
 /// The ACL that Kafka gives a new znode (`ZkData.defaultAcls`).
@@ -232,7 +302,7 @@ mod tests {
 #[cfg(test)]
 mod on_the_fake {
     use store_zk::client::ZkConnector;
-    use store_zk::testkit::fake::FakeZooKeeper;
+    use store_zk::testkit::fake::{FakeZooKeeper, Fault};
 
     use super::super::SeedOptions;
     use super::*;
@@ -292,6 +362,35 @@ mod on_the_fake {
             assert!(failure.reasons().iter().any(|reason| reason.contains(name)), "{failure}");
             assert_eq!(zookeeper.dump(), before);
         }
+    }
+
+    #[tokio::test]
+    async fn a_lost_connection_changes_nothing_about_the_result() {
+        let undisturbed = FakeZooKeeper::new();
+        seed(&undisturbed, "", &Interrupt::never()).await.unwrap();
+        let tree = |zookeeper: &FakeZooKeeper| -> Vec<_> {
+            let nodes = zookeeper.dump().into_iter();
+            nodes.map(|(path, node)| (path, node.data, node.stat.version)).collect()
+        };
+        let multis = undisturbed.multi_count() as u64;
+        for skip in 0..multis {
+            for fault in [Fault::DropRequest, Fault::LoseReply] {
+                let zookeeper = FakeZooKeeper::new();
+                zookeeper.fail_multi(skip, fault);
+                seed(&zookeeper, "", &Interrupt::never()).await.unwrap();
+                assert_eq!(tree(&zookeeper), tree(&undisturbed), "{fault:?} of multi {skip}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_always_lost_ends_it() {
+        let zookeeper = FakeZooKeeper::new();
+        for multi in (0..).take(LOSSES_MAX + 1) {
+            zookeeper.fail_multi(multi, Fault::DropRequest);
+        }
+        let failure = seed(&zookeeper, "", &Interrupt::never()).await.unwrap_err();
+        assert!(failure.to_string().contains("connection lost"), "{failure}");
     }
 
     #[tokio::test]

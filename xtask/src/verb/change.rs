@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Subcommand};
 
+use super::told::Told;
 use crate::change::{
     Acl, Change, ITERATIONS_MAX, ITERATIONS_MIN, Mechanism, Operation, PatternType, Permission, QuotaOwner, Resource,
     ResourceType, ScramKeys, Secret,
 };
-use crate::cli::{Failure, Outcome, Progress, Shell, VerbResult};
+use crate::cli::{Failure, Outcome, Shell, VerbResult};
 use crate::control::{ChangesMade, Request, ask};
 use crate::controller::fresh_bytes;
 
@@ -284,8 +285,9 @@ fn pair(text: &str) -> Result<(String, String), String> {
 /// `TYPE:NAME`.
 fn resource(text: &str) -> Result<(ResourceType, String), String> {
     let (kind, name) = text.split_once(':').ok_or("write it as TYPE:NAME, topic:orders for instance")?;
-    let kind = <ResourceType as clap::ValueEnum>::from_str(kind, true)
-        .map_err(|_| format!("{kind:?} is no type: use topic, group, cluster, transactional-id, delegation-token or user"))?;
+    let kind = <ResourceType as clap::ValueEnum>::from_str(kind, true).map_err(|_| {
+        format!("{kind:?} is no type: use topic, group, cluster, transactional-id, delegation-token or user")
+    })?;
     Ok((kind, name.to_owned()))
 }
 
@@ -294,8 +296,8 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
         Failure::usage("no controller is named").next("add --data-dir DIR, the directory of the running `migrate`")
     })?;
     let request = args.what.request()?;
-    let mut told = Told { shell, bar: None, done: 0 };
-    let made = ask::<ChangesMade>(&data_dir, &request, |progress| told.hear(progress.done, progress.total)).await?;
+    let mut told = Told::new(shell, "change", "changes");
+    let made = ask::<ChangesMade>(&data_dir, &request, |progress| told.hear(&progress)).await?;
     drop(told);
     let made = made.ok_or_else(|| {
         Failure::failed(format!("no controller holds {}", data_dir.display()))
@@ -303,21 +305,6 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
             .next("start `migrate` with this --data-dir, and try again")
     })?;
     Ok(report(&made))
-}
-
-struct Told<'a> {
-    shell: &'a Shell,
-    bar: Option<Progress>,
-    done: u64,
-}
-
-impl Told<'_> {
-    fn hear(&mut self, done: u64, total: Option<u64>) {
-        let shell = self.shell;
-        let bar = self.bar.get_or_insert_with(|| shell.progress("change", "changes", total.unwrap_or_default()));
-        bar.advance(done.saturating_sub(self.done));
-        self.done = self.done.max(done);
-    }
 }
 
 fn report(made: &ChangesMade) -> Outcome {
@@ -389,7 +376,9 @@ impl Quota {
             Self::Set { owner, values } => {
                 let number = |(key, value): (String, String)| match value.parse::<f64>() {
                     Ok(number) => Ok((key, number)),
-                    Err(_) => Err(Failure::usage(format!("{value:?} is no number")).next(format!("write {key}=NUMBER"))),
+                    Err(_) => {
+                        Err(Failure::usage(format!("{value:?} is no number")).next(format!("write {key}=NUMBER")))
+                    }
                 };
                 let values = values.into_iter().map(number).collect::<Result<_, _>>()?;
                 Change::SetQuotas { owner: owner.owner(), values }
@@ -444,8 +433,9 @@ fn read(file: &Path) -> Result<String, Failure> {
     } else {
         fs::File::open(file).and_then(|opened| opened.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
     };
-    let read = reading
-        .map_err(|error| Failure::failed(format!("{} can't be read", name_of(file))).because(&error).next("check the path"))?;
+    let read = reading.map_err(|error| {
+        Failure::failed(format!("{} can't be read", name_of(file))).because(&error).next("check the path")
+    })?;
     if read as u64 > FILE_BYTES_MAX {
         return Err(Failure::failed(format!("{} is too long", name_of(file))).next("name the right file"));
     }
@@ -492,7 +482,8 @@ mod tests {
             operation: Operation::DescribeConfigs,
             permission: Permission::Deny,
         };
-        let entry = "--principal User:alice --operation describe-configs --resource transactional-id:a:b --prefixed --deny";
+        let entry =
+            "--principal User:alice --operation describe-configs --resource transactional-id:a:b --prefixed --deny";
         for (line, expected) in [
             (
                 "topic create t --partitions 3 --replication-factor 2 --config a=1=2 --config b=",
@@ -572,7 +563,8 @@ mod tests {
         assert!(!format!("{set:?}").contains("hunter2"));
 
         fs::write(&file, "pencil\n").unwrap();
-        let set = |file: &Path| parse(&format!("scram set alice --password-file {}", file.display())).unwrap().what.request();
+        let set =
+            |file: &Path| parse(&format!("scram set alice --password-file {}", file.display())).unwrap().what.request();
         let Request::Change { change: Change::SetScram { keys, .. } } = set(&file).unwrap() else { panic!() };
         let Request::Change { change: Change::SetScram { keys: again, .. } } = set(&file).unwrap() else { panic!() };
         assert_ne!(keys, again, "each has a salt of its own");

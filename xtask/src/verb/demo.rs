@@ -52,8 +52,7 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
 
     let manifest = seed(&blueprint, &zookeeper, &interrupt, shell).await?;
     let brokers = blueprint.brokers().collect();
-    let mut held =
-        HeldBrokers::register(zookeeper.connector.as_ref(), brokers, zookeeper.settings.secure_acls).await?;
+    let mut held = HeldBrokers::register(zookeeper.connector.as_ref(), brokers, zookeeper.settings.secure_acls).await?;
     shell.say(format_args!(
         "brokers 1 to {} are registered: znodes that the demo holds itself, with no process behind them",
         manifest.brokers.len()
@@ -72,7 +71,8 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
 /// What the seed encodes its passwords with.
 fn password_encoder() -> Result<PasswordEncoderSettings, Failure> {
     let text = format!("zookeeper.connect=localhost:1\npassword.encoder.secret={PASSWORD_ENCODER_SECRET}\n");
-    let settings = Properties::parse(&text).and_then(|properties| ZkSettings::from_properties(&properties, &|_| Ok(String::new())))?;
+    let settings = Properties::parse(&text)
+        .and_then(|properties| ZkSettings::from_properties(&properties, &|_| Ok(String::new())))?;
     settings.password_encoder.ok_or_else(|| Failure::failed("the seed's secret is not understood"))
 }
 
@@ -212,7 +212,9 @@ fn conclude(told: Told, seeded: &Manifest, kept: Option<PathBuf>, shell: &Shell)
             failure = failure.why(format!("{divergent} of {compared} compared znodes are not what the log says"));
         }
         let failure = failure.next("this is a bug: keep the output, run again with --keep, and report both");
-        return Err(fields.into_iter().fold(failure, |failure, (key, value): (_, serde_json::Value)| failure.field(key, value)));
+        return Err(fields
+            .into_iter()
+            .fold(failure, |failure, (key, value): (_, serde_json::Value)| failure.field(key, value)));
     }
     let total = told.verified.total;
     let mut outcome = Outcome::done()
@@ -227,7 +229,10 @@ fn conclude(told: Told, seeded: &Manifest, kept: Option<PathBuf>, shell: &Shell)
             "  {} znodes compared: divergent 0 ({} masked, {} ignored)",
             total.compared, total.masked, total.ignored
         ))
-        .say(format!("  the log says {}, the driver {}: nothing was lost", told.status.migration_state, told.status.driver_state));
+        .say(format!(
+            "  the log says {}, the driver {}: nothing was lost",
+            told.status.migration_state, told.status.driver_state
+        ));
     if let Some(dir) = &kept {
         outcome = outcome.say(format!("  the log is in {0}: try `cargo xtask dump-log {0}`", dir.display()));
     }

@@ -7,16 +7,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use metadata_core::record::{FieldValue, Fields as RecordFields};
 use serde_json::{Map, Value, json};
-use store_kraft::batch::Batch;
 use store_kraft::log::{Damage, Dump, DumpItem, DumpedBatch, DumpedRecord, RecordContent};
 
 use crate::cli::{Failure, Outcome, Shell, VerbResult};
 use crate::control::is_held;
+use crate::controller::is_torn_end;
 
 /// Stands for a secret.
 const REDACTED: &str = "[redacted]";
-/// A torn end is looked at so far: more than any batch has.
-const TAIL_BYTES_MAX: u64 = 16 << 20;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -57,8 +55,11 @@ fn dump(args: &Args, held: bool, out: &mut impl Write, shell: &Shell) -> VerbRes
         // As above: the counts are still worth having.
         drop(writeln!(out, "{line}"));
     };
-    for item in Dump::open(&args.path).map_err(Failure::from)? {
-        match item.map_err(Failure::from)? {
+    let items = Dump::open(&args.path).map_err(|error| {
+        Failure::from(error).next("name a data directory, its __cluster_metadata-0, or a file of it")
+    })?;
+    for item in items {
+        match item.map_err(|error| Failure::from(error).next("check the path and its permissions"))? {
             DumpItem::Batch(batch) => {
                 counts.batches += 1;
                 line(batch_line(&batch));
@@ -103,19 +104,6 @@ fn conclude(args: &Args, counts: &Counts, damage: &[Damage], shell: &Shell) -> V
         .field("batches", batches)
         .field("records", records)
         .field("damage", damage))
-}
-
-/// Whether the file ends within a batch: what an interrupted write leaves, or one that is under way.
-fn is_torn_end(damage: &Damage) -> bool {
-    use std::io::{Read as _, Seek as _, SeekFrom};
-
-    let mut tail = Vec::new();
-    let read = std::fs::File::open(&damage.file).and_then(|mut file| {
-        file.seek(SeekFrom::Start(damage.position))?;
-        file.take(TAIL_BYTES_MAX).read_to_end(&mut tail)
-    });
-    // Whole by now: it was being written when it was read.
-    read.is_ok() && Batch::parse(&tail).map_or_else(|flaw| flaw.is_truncation(), |_| true)
 }
 
 fn batch_line(batch: &DumpedBatch) -> Value {
@@ -200,7 +188,9 @@ fn value(field: FieldValue, show_secrets: bool) -> Value {
 #[cfg(test)]
 mod tests {
     use metadata_core::id::{KRaftLeaderEpoch, NodeId, Offset, TimestampMs};
-    use metadata_core::record::{ConfigRecord, LeaderChangeMessage, TopicRecord, UserScramCredentialRecord, VersionedRecord};
+    use metadata_core::record::{
+        ConfigRecord, LeaderChangeMessage, TopicRecord, UserScramCredentialRecord, VersionedRecord,
+    };
     use store_kraft::batch::BatchBuilder;
 
     use super::*;
@@ -223,7 +213,8 @@ mod tests {
         });
         assert_eq!(record_line(&metadata(topic), false), expected);
         let leader = LeaderChangeMessage { leader_id: NodeId(3000), ..Default::default() };
-        let control = DumpedRecord { offset: Offset(0), value_len: 1, content: Ok(RecordContent::Control(leader.into())) };
+        let control =
+            DumpedRecord { offset: Offset(0), value_len: 1, content: Ok(RecordContent::Control(leader.into())) };
         let line = record_line(&control, false);
         assert_eq!((&line["data"]["leaderId"], &line["version"]), (&3000.into(), &0.into()));
         assert!(line["type"].is_string());
@@ -231,7 +222,8 @@ mod tests {
 
     #[test]
     fn secrets_are_shown_on_demand_alone() {
-        let config = ConfigRecord { name: "ssl.key.password".into(), value: Some("hunter2".into()), ..Default::default() };
+        let config =
+            ConfigRecord { name: "ssl.key.password".into(), value: Some("hunter2".into()), ..Default::default() };
         let gone = ConfigRecord { value: None, ..config.clone() };
         let scram = UserScramCredentialRecord { salt: vec![1, 2, 3], iterations: 4096, ..Default::default() };
         assert_eq!(record_line(&metadata(config.clone()), false)["data"]["value"], "[redacted]");

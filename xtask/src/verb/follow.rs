@@ -42,11 +42,11 @@ pub(super) async fn follow(
     loop {
         {
             let now = status.borrow_and_update();
-            for line in narrator.hear(&now) {
-                shell.note(line);
-            }
             if let Some(failure) = why_it_stopped(&now) {
                 return Err(failure);
+            }
+            for line in narrator.hear(&now) {
+                shell.note(line);
             }
             if until == Until::DualWrite && now.lag_records() == Some(0) {
                 return Ok(Followed::Reached);

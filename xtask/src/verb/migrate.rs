@@ -247,7 +247,14 @@ mod tests {
         let plain = parse(&["--zookeeper", "zk:2181/kafka", "--data-dir", "/var/c"]).unwrap();
         assert_eq!(resume(&plain), "cargo xtask migrate --zookeeper zk:2181/kafka --data-dir /var/c");
         let all = parse(&[
-            "--zookeeper-config", "it's", "--data-dir", "a b", "--node-id", "7", "--unserved-brokers", "--until",
+            "--zookeeper-config",
+            "it's",
+            "--data-dir",
+            "a b",
+            "--node-id",
+            "7",
+            "--unserved-brokers",
+            "--until",
             "dual-write",
         ]);
         let expected =

@@ -12,6 +12,7 @@ pub(crate) mod migrate;
 pub(crate) mod seed;
 pub(crate) mod status;
 pub(crate) mod test;
+mod told;
 pub(crate) mod verify;
 pub(crate) mod zookeeper;
 

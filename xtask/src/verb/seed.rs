@@ -3,12 +3,17 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use store_zk::client::ZkConnector;
+use store_zk::client::config::ZkClientConfig;
 
 use crate::cli::{Absent, Failure, Interrupt, Outcome, Shell, VerbResult, ZooKeeper, ZooKeeperArgs};
 use crate::repository_root;
 use crate::seed::{self, Blueprint, HeldBrokers, Manifest, PASSWORD_ENCODER_SECRET, SeedOptions};
+
+/// A large seed makes a small server stop for its garbage collection, longer than Kafka's 18 s at times.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -114,7 +119,9 @@ async fn write(
 ) -> Result<Manifest, Failure> {
     let settings = &zookeeper.settings;
     interrupt.unless_requested(seed::ensure_chroot(&settings.client, settings.secure_acls)).await?;
-    let session = zookeeper.connector.connect().await?;
+    let session_timeout = settings.client.session_timeout.max(SESSION_TIMEOUT);
+    let config = ZkClientConfig { session_timeout, ..settings.client.clone() };
+    let session = config.connector()?.connect().await?;
     let progress = shell.progress("seed", "znodes", blueprint.node_count());
     let manifest = seed::write(session.as_ref(), blueprint, settings.secure_acls, &progress, interrupt).await?;
     if let Err(error) = session.close().await {

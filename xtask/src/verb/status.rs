@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::cli::{Failure, Outcome, Shell, VerbResult};
 use crate::control::{Request, ask};
-use crate::controller::{DataDir, LogOnDisk, StatusReport};
+use crate::controller::{DataDir, LogOnDisk, StatusReport, is_torn_end};
 
 /// The driver's state while there is no driver.
 const NOT_RUNNING: &str = "NOT_RUNNING";
@@ -32,15 +32,15 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
 async fn on_disk(data_dir: &Path, shell: &Shell) -> Result<StatusReport, Failure> {
     let found = read(data_dir.to_owned()).await?;
     let (DataDir { node_id, cluster_id, path, .. }, log) = found;
-    if let Some(damage) = &log.damage {
-        shell.note(format_args!("the log can't be read to its end: {damage}"));
-        shell.note("if its process was killed, the next `migrate` mends that");
+    let damage = damage_of(&log, &path);
+    if log.damage.is_some() && damage.is_none() {
+        shell.note("the end of the log is torn, as a killed process leaves it: the next `migrate` mends it");
     }
     let image = &log.image;
-    Ok(StatusReport {
+    let report = StatusReport {
         driver_state: NOT_RUNNING.to_owned(),
         migration_state: image.zk_migration_state().to_string(),
-        reason: Some("no process holds the data directory: start `migrate`".to_owned()),
+        reason: Some("no controller answers for this data directory: start `migrate`".to_owned()),
         since_ms: None,
         attempt: 0,
         cluster_id,
@@ -61,7 +61,25 @@ async fn on_disk(data_dir: &Path, shell: &Shell) -> Result<StatusReport, Failure
         partitions: image.topics().partition_count() as u64,
         brokers: Vec::new(),
         unserved_brokers: Vec::new(),
-    })
+    };
+    match damage {
+        None => Ok(report),
+        Some(failure) => {
+            let fields = super::fields_of(&report);
+            Err(fields.into_iter().fold(failure, |failure, (key, value)| failure.field(&key, value)))
+        }
+    }
+}
+
+/// What keeps a log from being read to its end, unless it is no more than the torn end of a killed process.
+pub(super) fn damage_of(log: &LogOnDisk, data_dir: &Path) -> Option<Failure> {
+    let damage = log.damage.as_ref().filter(|damage| !is_torn_end(damage))?;
+    let path = data_dir.display();
+    Some(
+        Failure::damaged(format!("the log in {path} can't be read to its end"))
+            .because(damage)
+            .next(format!("`cargo xtask dump-log {path}` shows what is sound; go on with the newest sound copy")),
+    )
 }
 
 async fn read(data_dir: PathBuf) -> Result<(DataDir, LogOnDisk), Failure> {

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use metadata_core::store::MetadataStore as _;
 
 use super::status;
-use crate::cli::{Absent, Failure, Fields, Outcome, Progress, Shell, VerbResult, ZooKeeperArgs};
-use crate::control::{Progressed, Reporter, Request, ask};
-use crate::controller::{
-    Compared, LogOnDisk, Showing, VerifyReport, compare, look_first, zk_store,
-};
+use super::told::Told;
+use crate::cli::{Absent, Failure, Fields, Outcome, Shell, VerbResult, ZooKeeperArgs};
+use crate::control::{Reporter, Request, ask};
+use crate::controller::{Compared, LogOnDisk, Showing, VerifyReport, compare, look_first, zk_store};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -33,32 +32,12 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
     let request = Request::Verify { differences_max: args.differences, show_secrets: args.show_secrets };
-    let mut told = Told::new(shell);
+    let mut told = Told::new(shell, "verify", "znodes");
     let report = match ask::<VerifyReport>(&args.data_dir, &request, |progress| told.hear(&progress)).await? {
         Some(report) => report,
         None => by_itself(&args, shell).await?,
     };
     conclude(&report, shell)
-}
-
-/// Says how many znodes were read.
-struct Told<'a> {
-    shell: &'a Shell,
-    bar: Option<Progress>,
-    done: u64,
-}
-
-impl<'a> Told<'a> {
-    fn new(shell: &'a Shell) -> Self {
-        Self { shell, bar: None, done: 0 }
-    }
-
-    fn hear(&mut self, progress: &Progressed) {
-        let shell = self.shell;
-        let bar = self.bar.get_or_insert_with(|| shell.progress("verify", "znodes", progress.total.unwrap_or_default()));
-        bar.advance(progress.done.saturating_sub(self.done));
-        self.done = self.done.max(progress.done);
-    }
 }
 
 /// Compares without a controller: the log as it lies, at the position that ZooKeeper says it has.
@@ -83,6 +62,11 @@ async fn by_itself(args: &Args, shell: &Shell) -> Result<VerifyReport, Failure> 
             .why("ZooKeeper was never written from this log: /migration says so, or is not there")
             .next("start `migrate`"));
     }
+    if let Some(failure) =
+        status::damage_of(&whole, &args.data_dir).filter(|_| position.end_offset > whole.end.end_offset)
+    {
+        return Err(failure);
+    }
     if position.end_offset > whole.end.end_offset {
         return Err(Failure::damaged("ZooKeeper has more than the log")
             .why(format!("ZooKeeper is at {position}, the log on disk ends at {}", whole.end))
@@ -95,12 +79,8 @@ async fn by_itself(args: &Args, shell: &Shell) -> Result<VerifyReport, Failure> 
             .next("find the newest copy of the data directory"));
     }
     let (reporter, mut reports) = Reporter::new();
-    let mut told = Told::new(shell);
-    let compared = Compared {
-        store: &store,
-        connector: zookeeper.connector.as_ref(),
-        settings: &zookeeper.settings,
-    };
+    let mut told = Told::new(shell, "verify", "znodes");
+    let compared = Compared { store: &store, connector: zookeeper.connector.as_ref(), settings: &zookeeper.settings };
     let showing = Showing { differences_max: args.differences, secrets: args.show_secrets };
     let comparing = compare(compared, &log.image, whole.end.end_offset.0, showing, &reporter);
     tokio::pin!(comparing);
@@ -137,8 +117,9 @@ pub(super) fn conclude(report: &VerifyReport, shell: &Shell) -> VerbResult {
     for line in report.lines() {
         shell.say(line);
     }
-    let failure = Failure::divergent(verdict)
-        .next("find out who wrote there; the next full sync (restart `migrate`) makes ZooKeeper equal to the log again");
+    let failure = Failure::divergent(verdict).next(
+        "find out who wrote there; the next full sync (restart `migrate`) makes ZooKeeper equal to the log again",
+    );
     Err(fields.into_iter().fold(failure, |failure, (key, value)| failure.field(&key, value)))
 }
 
@@ -168,7 +149,11 @@ mod tests {
         assert_eq!(outcome.text().last().unwrap(), "compared 10 znodes at offset 7: divergent 0, masked 2, ignored 3");
         let fields = outcome.into_fields().unwrap();
         for (key, expected) in [("compared", 10), ("masked", 2), ("ignored", 3), ("divergent", 0)] {
-            assert_eq!((&fields[key], &fields["families"]["topics"][key]), (&expected.into(), &expected.into()), "{key}");
+            assert_eq!(
+                (&fields[key], &fields["families"]["topics"][key]),
+                (&expected.into(), &expected.into()),
+                "{key}"
+            );
         }
     }
 

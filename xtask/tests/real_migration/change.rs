@@ -85,7 +85,11 @@ async fn without_a_controller_no_change_is_made() {
     let cluster = Cluster::seeded(43).await;
     let ended = cluster.ask("change", &["topic", "delete", "t"]).await;
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.contains("no controller holds") && ended.stderr.contains("start `migrate`"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("no controller holds") && ended.stderr.contains("start `migrate`"),
+        "{}",
+        ended.stderr
+    );
     let said = xtask(&["status", "--data-dir", &cluster.path("absent")]).await;
     assert_eq!(said.code, Some(1));
     assert!(said.stderr.contains("is no data directory"), "{}", said.stderr);

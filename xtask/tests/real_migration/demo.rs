@@ -30,8 +30,19 @@ async fn the_demo_moves_a_cluster_and_accounts_for_every_znode() {
 #[tokio::test]
 async fn a_kept_log_can_be_dumped() {
     let place = place().await;
-    let flags =
-        ["demo", "--json", "--topics", "2", "--partitions-per-topic", "1", "--changes", "5", "--keep", "--zookeeper", &place];
+    let flags = [
+        "demo",
+        "--json",
+        "--topics",
+        "2",
+        "--partitions-per-topic",
+        "1",
+        "--changes",
+        "5",
+        "--keep",
+        "--zookeeper",
+        &place,
+    ];
     let ended = xtask(&flags).await;
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     let kept = ended.object["data_dir"].as_str().unwrap();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use store_zk::client::config::{Credentials, Secret, ZkClientConfig};
 use store_zk::client::{ZkConnector, ZkSession};
+use store_zk::testkit::server::{ServerOptions, ZkServer};
 use store_zk::testkit::{shared_server, unique_path};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -70,9 +71,18 @@ impl Cluster {
 
     /// With credentials the znodes get the ACLs of `zookeeper.set.acl`.
     pub(crate) async fn seeded_as(number: u64, owner: Option<Credentials>) -> Self {
+        Self::seeded_at(place().await, number, owner).await
+    }
+
+    /// In a server of its own, which the test may stop and start.
+    pub(crate) async fn seeded_on_its_own(number: u64) -> (Self, ZkServer) {
+        let server = ZkServer::start(ServerOptions::default()).await.unwrap();
+        (Self::seeded_at(server.address(), number, None).await, server)
+    }
+
+    async fn seeded_at(place: String, number: u64, owner: Option<Credentials>) -> Self {
         let options = SeedOptions { topics: 20, partitions_per_topic: 3, seed: number, ..SeedOptions::default() };
         let blueprint = Blueprint::new(options).unwrap();
-        let place = place().await;
         let secure = owner.is_some();
         let client = ZkClientConfig { digest: owner, ..ZkClientConfig::from_connect_string(&place).unwrap() };
         seed::ensure_chroot(&client, secure).await.unwrap();

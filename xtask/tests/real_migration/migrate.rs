@@ -55,6 +55,14 @@ async fn until_dual_write_ends_when_zookeeper_has_everything() {
 
     let dumped = xtask(&["dump-log", "--json", &cluster.data_dir()]).await;
     assert_eq!(dumped.code, Some(0), "{}", dumped.stderr);
+    for part in ["data/__cluster_metadata-0", "data/__cluster_metadata-0/00000000000000000000.log"] {
+        let same = xtask(&["dump-log", "--json", &cluster.path(part)]).await;
+        assert_eq!((same.code, same.stdout.lines().count()), (Some(0), dumped.stdout.lines().count()), "{part}");
+    }
+    let bootstrap = xtask(&["dump-log", &cluster.path("data/bootstrap.checkpoint")]).await;
+    assert!(bootstrap.stdout.contains("FEATURE_LEVEL_RECORD"), "{}", bootstrap.stdout);
+    let absent = xtask(&["dump-log", &cluster.path("absent.log")]).await;
+    assert_eq!(absent.code, Some(1), "{}", absent.stderr);
     let lines: Vec<Value> = dumped.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let topics = lines.iter().filter(|line| line["type"] == "TOPIC_RECORD").count();
     assert_eq!(topics as u64, cluster.manifest.topics);
@@ -166,4 +174,38 @@ async fn damage_in_the_log_is_said_with_its_place() {
     assert!(damage["file"].as_str().unwrap().ends_with("00000000000000000000.log"), "{damage}");
     assert!(damage["position"].as_u64().unwrap() <= middle as u64, "{damage}");
     assert!(dumped.stdout.lines().any(|line| line.contains("\"item\":\"damage\"")));
+    let config = cluster.path("kafka.properties");
+    for ended in [
+        cluster.migrate(&["--unserved-brokers", "--until", "dual-write"]).await,
+        cluster.ask("status", &[]).await,
+        cluster.ask("verify", &["--zookeeper-config", &config]).await,
+    ] {
+        assert_eq!((ended.code, &ended.object["exit_code"]), (Some(5), &5.into()), "{ended:#?}");
+        assert!(ended.stderr.contains("00000000000000000000.log is damaged at byte"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn the_log_goes_on_while_zookeeper_is_away() {
+    let (cluster, mut server) = Cluster::seeded_on_its_own(7).await;
+    let running = Running::start(&cluster).await;
+    let before = cluster.session().await.get_data("/migration").await.unwrap();
+    server.kill();
+    // Changes are the quorum's business alone.
+    let made = cluster.get("change", &["random", "--count", "200", "--seed", "9"]).await;
+    assert_eq!(made["changes"], 200);
+    server.restart().await.unwrap();
+    let mut verified = Value::Null;
+    for _ in 0..300 {
+        let ended = cluster.ask("verify", &[]).await;
+        verified = ended.object;
+        if ended.code == Some(0) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    assert_eq!((&verified["divergent"], &verified["behind_records"]), (&0.into(), &0.into()), "{verified}");
+    let now = cluster.session().await.get_data("/migration").await.unwrap();
+    assert!(now.stat.version > before.stat.version);
+    assert_eq!(running.stop().await.code, Some(0));
 }

@@ -39,7 +39,8 @@ async fn a_zookeeper_that_does_not_answer_is_named_in_bounded_time() {
 async fn a_chroot_that_is_not_there_or_holds_no_cluster_is_named() {
     let cluster = Cluster::seeded(21).await;
     let data_dir = cluster.data_dir();
-    let at = async |zookeeper: &str| xtask(&["migrate", "--json", "--zookeeper", zookeeper, "--data-dir", &data_dir]).await;
+    let at =
+        async |zookeeper: &str| xtask(&["migrate", "--json", "--zookeeper", zookeeper, "--data-dir", &data_dir]).await;
     assert_refused(&at(&format!("{}/absent", cluster.place)).await, 1, &["/absent"]);
 
     // A cluster one level further down is pointed at.
@@ -144,7 +145,7 @@ async fn wrong_usage_tries_nothing() {
     for flags in [
         &["migrate", "--json", "--data-dir", &data_dir][..],
         &["migrate", "--json", "--zookeeper", &cluster.place],
-        &["migrate", "--json", "--zookeeper", "no place", "--data-dir", &data_dir],
+        &["migrate", "--json", "--zookeeper", "zk:port", "--data-dir", &data_dir],
         &["migrate", "--json", "--zookeeper", &cluster.place, "--data-dir", &data_dir, "--metadata-version", "3.4"],
         &["change", "--json", "topic", "delete", "t"],
         &["verify", "--json"],
@@ -155,6 +156,10 @@ async fn wrong_usage_tries_nothing() {
     let config = cluster.file("kafka.properties");
     let properties = fs::read_to_string(&config).unwrap();
     fs::write(&config, format!("{properties}zookeeper.metadata.migration.enable=false\n")).unwrap();
-    assert_refused(&cluster.migrate(&["--unserved-brokers"]).await, 3, &["zookeeper.metadata.migration.enable is false"]);
+    assert_refused(
+        &cluster.migrate(&["--unserved-brokers"]).await,
+        3,
+        &["zookeeper.metadata.migration.enable is false"],
+    );
     assert_nothing_was_made(&cluster);
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::runtime::{self, Handle};
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use zookeeper_client as zk;
 
 use super::diagnose;
@@ -23,8 +23,10 @@ use crate::client::config::TLS_MISSING;
 use crate::client::config::ZkClientConfig;
 use crate::client::{ConnectError, SessionState, UnknownCause, ZkError};
 
-/// Pause between two attempts to connect; the crate paces itself within one.
+/// Pause after a vain round through all servers. It doubles up to the larger one, which is well below any session
+/// timeout: whoever comes back late finds his session expired. (The crate's own pause doubles without a bound.)
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(800);
 
 /// How long a session that is of no use may take to say goodbye.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -292,6 +294,7 @@ enum EstablishError {
 async fn establish(config: &ZkClientConfig, session: Option<zk::SessionInfo>) -> Result<zk::Client, EstablishError> {
     let deadline = Instant::now() + config.connection_timeout;
     let resumed = session.is_some();
+    let mut pause = RETRY_PAUSE;
     let client = loop {
         let attempt = connect_once(config, session.clone());
         match timeout_at(deadline, attempt).await {
@@ -304,7 +307,8 @@ async fn establish(config: &ZkClientConfig, session: Option<zk::SessionInfo>) ->
                 zk::Error::BadArguments(reason) => return Err(EstablishError::Config((*reason).to_owned())),
                 other => {
                     tracing::debug!(servers = %config.connect, %other, "no ZooKeeper session yet");
-                    sleep(RETRY_PAUSE).await;
+                    sleep_until(deadline.min(Instant::now() + pause)).await;
+                    pause = RETRY_PAUSE_MAX.min(pause * 2);
                 }
             },
         }
@@ -333,7 +337,7 @@ enum AttemptError {
 }
 
 async fn connect_once(config: &ZkClientConfig, session: Option<zk::SessionInfo>) -> Result<zk::Client, AttemptError> {
-    let mut connector = zk::Client::connector().with_session_timeout(config.session_timeout);
+    let mut connector = zk::Client::connector().with_session_timeout(config.session_timeout).with_fail_eagerly();
     if let Some(session) = session {
         connector = connector.with_session(session);
     }

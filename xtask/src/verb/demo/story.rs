@@ -80,7 +80,14 @@ pub(super) async fn tell(
     let status = controller.status();
     let copy = status.copy.clone().unwrap_or_default();
     let copied = copied_records(&copy);
-    Ok(Told { miscounted: miscounted(&copy, &seeded.expected_records), status, verified, copied, changes, changes_per_second })
+    Ok(Told {
+        miscounted: miscounted(&copy, &seeded.expected_records),
+        status,
+        verified,
+        copied,
+        changes,
+        changes_per_second,
+    })
 }
 
 /// A change of each family, with the znode that shows it. None of the znodes holds a secret.
@@ -112,8 +119,14 @@ fn named_changes() -> Result<Vec<(Change, Option<&'static str>)>, Failure> {
     };
     Ok(vec![
         (create, Some("/brokers/topics/demo.orders")),
-        (Change::AddPartitions { name: TOPIC.to_owned(), total: 4 }, Some("/brokers/topics/demo.orders/partitions/3/state")),
-        (Change::SetConfigs { resource: topic(), values: one("cleanup.policy", "compact") }, Some("/config/topics/demo.orders")),
+        (
+            Change::AddPartitions { name: TOPIC.to_owned(), total: 4 },
+            Some("/brokers/topics/demo.orders/partitions/3/state"),
+        ),
+        (
+            Change::SetConfigs { resource: topic(), values: one("cleanup.policy", "compact") },
+            Some("/config/topics/demo.orders"),
+        ),
         (
             Change::SetConfigs { resource: Resource::Broker(1), values: one("log.cleaner.threads", "2") },
             Some("/config/brokers/1"),
@@ -179,9 +192,10 @@ fn copied_records(copy: &CopyReport) -> u64 {
 fn miscounted(copy: &CopyReport, counts: &RecordCounts) -> Vec<String> {
     let expected = expected(counts);
     let found = |name: &str| copy.by_type.get(name).copied().unwrap_or_default();
-    let wrong = expected.iter().filter(|(name, count)| found(name) != **count).map(|(name, count)| {
-        format!("the copy has {} {name}, the seed expects {count}", found(name))
-    });
+    let wrong = expected
+        .iter()
+        .filter(|(name, count)| found(name) != **count)
+        .map(|(name, count)| format!("the copy has {} {name}, the seed expects {count}", found(name)));
     let unexpected = copy
         .by_type
         .iter()

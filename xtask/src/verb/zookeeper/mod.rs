@@ -13,10 +13,8 @@ use store_zk::testkit::server::{ServerOptions, ZkEnsemble, ZkServer};
 use tokio::net::TcpStream;
 
 use self::forward::Forwarder;
-use crate::cli::{Failure, HEAP, Interrupt, Outcome, Shell, VerbResult, in_words, unblocked};
+use crate::cli::{Failure, HEAP, Interrupt, Outcome, Shell, TICK, VerbResult, in_words, unblocked};
 
-/// ZooKeeper's usual tick. It grants session timeouts from 4 to 40 s, Kafka's 18 s among them.
-const TICK: Duration = Duration::from_secs(2);
 /// How often we look whether the servers are still there.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Lines of a server's log that are shown when it has ended by itself.

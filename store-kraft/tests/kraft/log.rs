@@ -1,10 +1,8 @@
 //! The log through its public API alone.
 
-mod common;
-
 use std::sync::Arc;
 
-use common::*;
+use crate::common::*;
 use metadata_core::error::{ErrorKind, Outcome};
 use metadata_core::id::{KRaftLeaderEpoch, NodeId, Offset, TopicId};
 use metadata_core::log::{LogBatch, MetadataLog};
@@ -169,8 +167,7 @@ async fn many_appends_at_once_keep_their_order_and_their_batches() {
     let dir = formatted();
     let log = open(dir.path()).await;
     let now = epoch(&log).await;
-    let receipts: Vec<_> =
-        (0..500).map(|number| log.append(at(now, 1 + number as i64, vec![topic(number)]))).collect();
+    let receipts: Vec<_> = (0..500).map(|number| log.append(at(now, 1 + number as i64, vec![topic(number)]))).collect();
     // Awaited in reverse: the order is that of the calls.
     for (number, receipt) in receipts.into_iter().enumerate().rev() {
         assert_eq!(receipt.await.unwrap().end_offset, Offset(2 + number as i64));

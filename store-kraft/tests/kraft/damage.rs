@@ -1,11 +1,9 @@
 //! Files that are damaged while no process has them.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::*;
+use crate::common::*;
 use metadata_core::error::{Error, ErrorKind};
 use metadata_core::id::Offset;
 use metadata_core::log::MetadataLog;
@@ -185,6 +183,21 @@ async fn a_log_of_another_program_is_refused_and_left_alone() {
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("another program wrote it"), "{error}");
     assert_eq!(fs::read(segment(dir.path())).unwrap(), sound);
+}
+
+/// What Kafka leaves when its own controller was started on the directory.
+#[tokio::test]
+async fn a_log_that_kafka_went_on_with_is_refused_and_left_alone() {
+    let dir = stopped().await;
+    let path = dir.path().join("__cluster_metadata-0/quorum-state");
+    let ours = fs::read_to_string(&path).unwrap();
+    assert!(ours.contains(r#""leaderEpoch":2"#), "{ours}");
+    fs::write(&path, ours.replace(r#""leaderEpoch":2"#, r#""leaderEpoch":3"#)).unwrap();
+    let error = KraftLog::open(options(dir.path())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("another controller went on"), "{error}");
+    fs::write(&path, ours).unwrap();
+    open(dir.path()).await.shutdown().await.unwrap();
 }
 
 #[tokio::test]

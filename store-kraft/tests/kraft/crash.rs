@@ -1,14 +1,12 @@
 //! Processes that are killed, and what is there afterwards.
 
-mod common;
-
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use metadata_core::id::Offset;
 use metadata_core::log::{LogBatch, MetadataLog};
 use metadata_core::record::{MetadataRecord, VersionedRecord};
@@ -85,7 +83,7 @@ fn numbers(batch: &LogBatch) -> Vec<u64> {
 /// Starts the child, kills it after a while, and returns what it said was acknowledged: end offset by number.
 fn run_and_kill(dir: &Path, after: Duration) -> BTreeMap<u64, i64> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "child_that_appends_until_it_is_killed", "--nocapture"])
+        .args(["--ignored", "--exact", "crash::child_that_appends_until_it_is_killed", "--nocapture"])
         .env(DIR, dir)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
