@@ -2,14 +2,14 @@
 //!
 //! | path | content | module |
 //! | --- | --- | --- |
-//! | `.lock` | held while a process owns the directory | [`lock`] |
-//! | `meta.properties` | whose directory it is | [`properties`] |
-//! | `bootstrap.checkpoint` | the first records of an empty log | [`snapshot`] |
-//! | `__cluster_metadata-0/%020d.log` | committed batches, back to back | [`segment`], [`writer`] |
-//! | `…/%020d-%010d.checkpoint` | snapshots | [`snapshot`] |
-//! | `…/leader-epoch-checkpoint` | where each epoch starts | [`epochs`] |
-//! | `…/quorum-state` | the last known leader | [`quorum_state`] |
-//! | `…/partition.metadata` | the topic's id | [`layout`] |
+//! | `.lock` | held while a process owns the directory | `lock` |
+//! | `meta.properties` | whose directory it is | `properties` |
+//! | `bootstrap.checkpoint` | the first records of an empty log | `snapshot` |
+//! | `__cluster_metadata-0/%020d.log` | committed batches, back to back | `segment`, `writer` |
+//! | `…/%020d-%010d.checkpoint` | snapshots | `snapshot` |
+//! | `…/leader-epoch-checkpoint` | where each epoch starts | `epochs` |
+//! | `…/quorum-state` | the last known leader | `quorum_state` |
+//! | `…/partition.metadata` | the topic's id | `layout` |
 //!
 //! Index files (`.index`, `.timeindex`, `.snapshot`) are left out on purpose: Kafka rebuilds all of them at each start
 //! from the batches (`LogLoader`, `LogSegment.recover`; the metadata log is always opened as after a crash), and a file
