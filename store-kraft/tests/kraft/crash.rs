@@ -28,10 +28,11 @@ fn busy(dir: &Path) -> KraftLogOptions {
 ///
 /// Each batch holds one topic with a number, so that the numbers tell the order; each tenth append is a transaction of
 /// three batches, whose topics have the numbers of one append.
+///
+/// Without a directory it is not a child, and there is nothing to do.
 #[tokio::test]
-#[ignore = "is the child process of the other tests"]
 async fn child_that_appends_until_it_is_killed() {
-    let dir = std::env::var(DIR).expect("is set by the parent");
+    let Ok(dir) = std::env::var(DIR) else { return };
     let log = KraftLog::open(busy(Path::new(&dir))).await.unwrap();
     let epoch = epoch(&log).await;
     let mut next = read_all(&log).await.iter().flat_map(numbers).max().map_or(0, |last| last + 1);
@@ -83,7 +84,7 @@ fn numbers(batch: &LogBatch) -> Vec<u64> {
 /// Starts the child, kills it after a while, and returns what it said was acknowledged: end offset by number.
 fn run_and_kill(dir: &Path, after: Duration) -> BTreeMap<u64, i64> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "crash::child_that_appends_until_it_is_killed", "--nocapture"])
+        .args(["--exact", "crash::child_that_appends_until_it_is_killed", "--nocapture"])
         .env(DIR, dir)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -104,7 +104,7 @@ fn cargo_test(options: &Options) -> std::process::Command {
     let mut cargo = cargo();
     cargo.args(["test", "--workspace", "--all-features"]);
     if options.frozen_tree {
-        cargo.args(["--locked", "--quiet"]).env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "true");
+        cargo.args(["--locked"]).env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "true");
     }
     cargo
 }
