@@ -19,11 +19,16 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(repository_root());
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| OWN_PACKAGE.iter().any(|own| name.starts_with(own))) {
+        if is_own_package(&name) {
             command.env_remove(name);
         }
     }
     command
+}
+
+/// Whether a variable tells a program about its own package.
+fn is_own_package(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| OWN_PACKAGE.iter().any(|own| name.starts_with(own)))
 }
 
 /// Cargo, at the root of the repository: the same one that runs us, if one does.
@@ -113,9 +118,14 @@ mod tests {
 
     #[test]
     fn a_child_does_not_learn_our_own_package() {
-        let removed: Vec<_> =
-            cargo().get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name.to_owned()).collect();
-        assert!(removed.iter().any(|name| name == "CARGO_PKG_NAME"), "{removed:?}");
-        assert!(removed.iter().all(|name| name != "CARGO_HOME"), "{removed:?}");
+        for name in ["CARGO_PKG_NAME", "CARGO_PKG_VERSION", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "OUT_DIR"] {
+            assert!(is_own_package(OsStr::new(name)), "{name}");
+        }
+        for name in ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO", "CARGO_INCREMENTAL", "PATH"] {
+            assert!(!is_own_package(OsStr::new(name)), "{name}");
+        }
+        // Whoever runs a test tells it where its package is.
+        let removed = cargo().get_envs().any(|(name, value)| name == "CARGO_MANIFEST_DIR" && value.is_none());
+        assert!(removed);
     }
 }
