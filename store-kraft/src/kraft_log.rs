@@ -31,7 +31,7 @@ use crate::open::{self, Running};
 use crate::options::KraftLogOptions;
 use crate::quorum::machine::Machine;
 use crate::quorum::proposal::{ProposedBatch, ProposedTxn};
-use crate::quorum::propose::{Arriving, Waiting, fenced, now};
+use crate::quorum::propose::{Arriving, Waiting, active_epoch, fenced, now};
 use crate::quorum::shape;
 use crate::quorum::types::Raft;
 use crate::quorum::view::View;
@@ -55,7 +55,6 @@ pub struct KraftLog {
     segments: Arc<Segments>,
     view: watch::Receiver<View>,
     leadership: watch::Receiver<LeaderAndEpoch>,
-    active: watch::Receiver<Option<KRaftLeaderEpoch>>,
     /// Gone once the log is shut down.
     appends: Mutex<Option<mpsc::UnboundedSender<Arriving>>>,
     raft: Raft,
@@ -118,20 +117,8 @@ impl KraftLog {
     }
 
     pub(crate) async fn open_on(disk: Disk, options: KraftLogOptions) -> Result<Self> {
-        let Running {
-            layout,
-            health,
-            recovery,
-            segments,
-            view,
-            leadership,
-            active,
-            appends,
-            raft,
-            machine,
-            tasks,
-            ending,
-        } = open::open(disk, &options).await?;
+        let Running { layout, health, recovery, segments, view, leadership, appends, raft, machine, tasks, ending } =
+            open::open(disk, &options).await?;
         let log = Self {
             options,
             layout,
@@ -140,7 +127,6 @@ impl KraftLog {
             segments,
             view,
             leadership,
-            active,
             appends: Mutex::new(Some(appends)),
             raft,
             machine,
@@ -152,8 +138,8 @@ impl KraftLog {
     }
 
     async fn wait_until_active(&self) -> Result<()> {
-        let mut active = self.active.clone();
-        let waited = active.wait_for(Option::is_some);
+        let mut leadership = self.leadership.clone();
+        let waited = leadership.wait_for(|present| present.active);
         tokio::select! {
             waited = waited => waited.map(drop).map_err(|_| self.health.error(Outcome::NotApplied)),
             stopped = self.health.wait() => Err(stopped.error(Outcome::NotApplied)),
@@ -261,18 +247,23 @@ impl KraftLog {
     pub async fn shutdown(&self) -> Result<()> {
         let ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Ending { proposer, applying, raft_log, cache }) = ending else { return Ok(()) };
-        let stopped_before = self.health.stopped();
         // Without a sender the proposer ends, once everything is answered.
         self.appends.lock().unwrap_or_else(PoisonError::into_inner).take();
         let _ = proposer.await;
+        let stopped_before = self.health.stopped();
+        self.health.stop(ErrorKind::Unavailable, "it was shut down");
         let _ = self.raft.shutdown().await;
         for task in &self.tasks {
             task.abort();
         }
+        // A snapshot that is being written is finished; no other is begun.
+        let _building = self.machine.building.lock().await;
         let closed = self.machine.close().await;
-        let image = self.image();
+        let (image, start) = {
+            let view = self.view.borrow();
+            (view.image.clone(), view.start)
+        };
         let segments = Arc::clone(&self.segments);
-        let start = self.view.borrow().start;
         let threads = tokio::task::spawn_blocking(move || {
             let _ = applying.join();
             let _ = raft_log.join();
@@ -282,10 +273,9 @@ impl KraftLog {
             }
         });
         let _ = threads.await;
-        self.health.stop(ErrorKind::Unavailable, "it was shut down");
         match (stopped_before, closed) {
             (Some(stopped), _) => Err(stopped.error(Outcome::NotApplied)),
-            (None, Err(_)) => Err(self.health.error(Outcome::NotApplied)),
+            (None, Err(failed)) => Err(Error::not_applied(ErrorKind::Unavailable, failed.0)),
             (None, Ok(())) => Ok(()),
         }
     }
@@ -349,7 +339,7 @@ impl MetadataLog for KraftLog {
         if let Some(stopped) = self.health.stopped() {
             return Receipt::refused(stopped.error(Outcome::NotApplied));
         }
-        let active = *self.active.borrow();
+        let active = active_epoch(*self.leadership.borrow());
         if active.is_some_and(|active| active != append.epoch) {
             return Receipt::refused(fenced(append.epoch, active));
         }

@@ -62,7 +62,6 @@ pub(crate) struct Running {
     pub(crate) segments: Arc<Segments>,
     pub(crate) view: watch::Receiver<View>,
     pub(crate) leadership: watch::Receiver<LeaderAndEpoch>,
-    pub(crate) active: watch::Receiver<Option<KRaftLeaderEpoch>>,
     pub(crate) appends: mpsc::UnboundedSender<Arriving>,
     pub(crate) raft: Raft,
     pub(crate) machine: Machine,
@@ -313,17 +312,16 @@ async fn start(disk: Disk, options: &KraftLogOptions, found: Found) -> Result<Ru
 
     let initial = LeaderAndEpoch { leader: None, epoch: KRaftLeaderEpoch(0), active: false };
     let (leadership, leadership_receiver) = watch::channel(initial);
-    let (active, active_receiver) = watch::channel(None);
     let leading = Leading {
         raft: raft.clone(),
         own: options.node_id,
         health: health.clone(),
         view: view_receiver.clone(),
         leadership,
-        active,
     };
     let (appends, arriving) = mpsc::unbounded_channel();
-    let proposer = Proposer { raft: raft.clone(), health: health.clone(), active: active_receiver.clone(), arriving };
+    let proposer =
+        Proposer { raft: raft.clone(), health: health.clone(), leadership: leadership_receiver.clone(), arriving };
     let leading = tokio::spawn(leading.run()).abort_handle();
     let caching = cache.clone().map(|cache| {
         let follow = cache_after_snapshots(cache, Arc::clone(&segments), view_receiver.clone());
@@ -338,7 +336,6 @@ async fn start(disk: Disk, options: &KraftLogOptions, found: Found) -> Result<Ru
         segments,
         view: view_receiver,
         leadership: leadership_receiver,
-        active: active_receiver,
         appends,
         raft,
         machine,

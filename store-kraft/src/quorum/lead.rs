@@ -19,10 +19,8 @@ pub(crate) struct Leading {
     pub(crate) own: NodeId,
     pub(crate) health: Health,
     pub(crate) view: watch::Receiver<View>,
-    /// What is told to others.
+    /// What is told to others. Who is active there may append.
     pub(crate) leadership: watch::Sender<LeaderAndEpoch>,
-    /// The epoch in which this member may append.
-    pub(crate) active: watch::Sender<Option<KRaftLeaderEpoch>>,
 }
 
 impl Leading {
@@ -80,10 +78,6 @@ impl Leading {
     fn tell(&self, epoch: KRaftLeaderEpoch, leads: bool, leader: Option<NodeId>, started: Option<Started>) {
         let active = leads && started == Some(Started { leader: self.own, epoch });
         let told = LeaderAndEpoch { leader, epoch, active };
-        self.active.send_if_modified(|present| {
-            let next = active.then_some(epoch);
-            std::mem::replace(present, next) != next
-        });
         self.leadership.send_if_modified(|present| {
             // Epochs never go back: metrics may lag behind what was told already.
             if told == *present || told.epoch < present.epoch {

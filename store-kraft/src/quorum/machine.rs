@@ -4,7 +4,7 @@
 //! heartbeats.
 
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use metadata_core::error::ErrorKind;
@@ -71,6 +71,8 @@ pub(crate) struct Machine {
     health: Health,
     pub(crate) disk: Disk,
     pub(crate) layout: Layout,
+    /// Held while a snapshot is written, which happens outside the thread.
+    pub(crate) building: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What the thread works with.
@@ -82,15 +84,20 @@ pub(crate) struct MachineParts {
     pub(crate) view: watch::Sender<View>,
     pub(crate) health: Health,
     /// Kept by the thread, so that nobody else opens the directory while it still writes.
-    pub(crate) lock: std::sync::Arc<DirectoryLock>,
+    pub(crate) lock: Arc<DirectoryLock>,
 }
 
 impl Machine {
     /// Starts the thread.
     pub(crate) fn start(parts: MachineParts) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (jobs, receiver) = mpsc::channel();
-        let machine =
-            Self { jobs, health: parts.health.clone(), disk: parts.disk.clone(), layout: parts.layout.clone() };
+        let machine = Self {
+            jobs,
+            health: parts.health.clone(),
+            disk: parts.disk.clone(),
+            layout: parts.layout.clone(),
+            building: Arc::default(),
+        };
         let worker = Worker {
             state: parts.state,
             disk: parts.disk,
@@ -183,7 +190,7 @@ struct Worker {
     snapshots_finished: u64,
     snapshots_failed: (u64, String),
     failed: bool,
-    _lock: std::sync::Arc<DirectoryLock>,
+    _lock: Arc<DirectoryLock>,
 }
 
 impl Worker {

@@ -1,4 +1,18 @@
-//! The quorum.
+//! The quorum: openraft between the appends that come in and the two logs.
+//!
+//! ```text
+//!   MetadataLog::append ──> propose (group commit) ──> Raft ──> storage ──> machine (a thread) ──> apply ──> view
+//!                                                       │                                                     │
+//!                                                       └────────────── lead (who leads, LeaderStart) <───────┘
+//! ```
+//!
+//! - [`types`]: what openraft is run with. [`proposal`]: what an entry says and what `apply` answers.
+//! - [`propose`]: appends share entries. [`shape`]: what a batch may hold, by where in a transaction it stands.
+//! - [`apply`]: the state machine proper. [`machine`]: the thread that owns it. `storage`: openraft's view of it.
+//! - [`lead`]: follows elections and starts each epoch. [`view`]: what readers see.
+//! - [`network`]: how other members are reached; a quorum of one has none. A network for more voters takes its place where
+//!   [`crate::open`] makes the [`types::Raft`].
+
 pub(crate) mod apply;
 pub(crate) mod lead;
 pub(crate) mod machine;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metadata_core::error::{Error, ErrorKind, Outcome, Result};
 use metadata_core::id::{KRaftLeaderEpoch, Position, TimestampMs};
+use metadata_core::log::LeaderAndEpoch;
 use openraft::error::ClientWriteError;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -77,7 +78,7 @@ pub(crate) struct Proposer {
     pub(crate) raft: Raft,
     pub(crate) health: Health,
     /// The epoch in which this member may append, if any.
-    pub(crate) active: watch::Receiver<Option<KRaftLeaderEpoch>>,
+    pub(crate) leadership: watch::Receiver<LeaderAndEpoch>,
     pub(crate) arriving: mpsc::UnboundedReceiver<Arriving>,
 }
 
@@ -159,7 +160,7 @@ impl Proposer {
     /// Hands a group to Raft. What is decided under another epoch than that in which this member leads goes no further.
     async fn propose(&self, group: Vec<Waiting>) -> Option<InFlight> {
         let decided = group.first()?.epoch;
-        let active = *self.active.borrow();
+        let active = active_epoch(*self.leadership.borrow());
         if active != Some(decided) {
             for waiting in group {
                 let _ = waiting.answer.send(Err(fenced(decided, active)));
@@ -216,6 +217,11 @@ async fn first_written(in_flight: &mut VecDeque<InFlight>) -> Option<std::result
         Ok(Ok(response)) => Ok(response.data),
         Ok(Err(_)) | Err(_) => Err(Lost),
     })
+}
+
+/// The epoch in which this member may append, if it leads.
+pub(crate) fn active_epoch(told: LeaderAndEpoch) -> Option<KRaftLeaderEpoch> {
+    told.active.then_some(told.epoch)
 }
 
 /// The error of an append under an epoch in which this member does not lead.

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use metadata_core::id::Offset;
 use metadata_core::image::MetadataImage;
@@ -77,6 +78,8 @@ impl RaftSnapshotBuilder<RaftTypes> for Machine {
     /// A snapshot that can't be written, on a full disk say, is told and otherwise left out: openraft is handed the one
     /// before, and purges nothing.
     async fn build_snapshot(&mut self) -> Result<Snapshot<RaftTypes>, StorageError> {
+        let building = Arc::clone(&self.building);
+        let _building = building.lock().await;
         let SnapshotBase { base, image } = self.snapshot_base().await?;
         let snapshot = StoredSnapshot { base };
         let (machine, id) = (self.clone(), snapshot.id());
