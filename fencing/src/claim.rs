@@ -6,6 +6,8 @@
 //! | `/controller_epoch` | `/controller` | `/migration` | log | decision |
 //! | --- | --- | --- | --- | --- |
 //! | absent | any | any | any | refuse: no Kafka cluster |
+//! | any | our own id with a KRaft epoch above ours | ours | any | refuse: the log is an old copy |
+//! | any | our own id with a KRaft epoch above ours | none | MIGRATION | refuse: the log is an old copy |
 //! | any | KRaft epoch above ours, or ours with another id | any | any | refuse: fenced |
 //! | any | any | of another quorum, or not written by us | any | refuse: foreign marker |
 //! | any | any | none | PRE_MIGRATION | claim, create the marker, copy |
@@ -85,6 +87,14 @@ pub struct Marker {
     pub projection: u32,
 }
 
+impl Marker {
+    /// Whether a copy into a log was ever completed, as Kafka tells it: an offset above 0. Offset 0 alone is what a log
+    /// begins with.
+    fn copy_is_complete(&self) -> bool {
+        self.position.last().is_some_and(|last| last > Offset(0))
+    }
+}
+
 /// Everything that a claim is decided on.
 #[derive(Debug, Clone)]
 pub struct ZkFacts {
@@ -154,6 +164,20 @@ pub enum ClaimRefusal {
         /// Our epoch.
         own_epoch: KRaftLeaderEpoch,
     },
+    /// We held `/controller` ourselves in an epoch that our log has never seen.
+    #[error(
+        "/controller was claimed by this very node ({id}) with epoch {holder_epoch}, but our log has only come to epoch \
+         {own_epoch}; the data directory is an old copy. Nothing was written: start the controller on its newest data \
+         directory"
+    )]
+    OldCopy {
+        /// Our own id.
+        id: NodeId,
+        /// The epoch that it had.
+        holder_epoch: KRaftLeaderEpoch,
+        /// Our epoch.
+        own_epoch: KRaftLeaderEpoch,
+    },
     /// The marker is not ours.
     #[error(
         "/migration was written by {writer}, not by this quorum (cluster {}, log {}); if that migration was rolled \
@@ -193,7 +217,7 @@ impl ClaimRefusal {
         match self {
             Self::NoKafkaCluster | Self::ForeignMarker { .. } => ErrorKind::Invalid,
             Self::Fenced { .. } => ErrorKind::ControllerFenced,
-            Self::AheadOfLog { .. } => ErrorKind::Corrupt,
+            Self::AheadOfLog { .. } | Self::OldCopy { .. } => ErrorKind::Corrupt,
             Self::GovernedElsewhere { .. } => ErrorKind::GovernedElsewhere,
         }
     }
@@ -220,13 +244,14 @@ pub fn decide_claim(
     projection: u32,
 ) -> Result<ClaimPlan, ClaimRefusal> {
     let controller_epoch = facts.controller_epoch.ok_or(ClaimRefusal::NoKafkaCluster)?;
+    newest_log(facts, own, expected, quorum)?;
     let controller = controller_step(facts.controller, own)?;
     if let Some(marker) = &facts.marker {
         own_marker(marker, quorum)?;
     }
     let (next, position) = match (expected, &facts.marker) {
         (Expected::Nothing, None) => (AfterClaim::Copy, Position::START),
-        (Expected::Nothing, Some(marker)) if marker.position == Position::START => (AfterClaim::Copy, Position::START),
+        (Expected::Nothing, Some(marker)) if !marker.copy_is_complete() => (AfterClaim::Copy, Position::START),
         (Expected::Nothing, Some(marker)) => {
             return Err(ClaimRefusal::AheadOfLog {
                 marker: marker.position,
@@ -255,6 +280,26 @@ pub fn decide_claim(
     };
     let marker = facts.marker.as_ref().map_or(MarkerStep::Create, |marker| MarkerStep::Set(marker.zk_version));
     Ok(ClaimPlan { controller_epoch, controller, marker, next, position })
+}
+
+/// The epochs of a log only rise, and each of our starts begins a new one. So our own id with an epoch that our log does
+/// not know was written by a later state of this very log.
+fn newest_log(
+    facts: &ZkFacts,
+    own: &KraftLeadership,
+    expected: &Expected,
+    quorum: &QuorumIdentity,
+) -> Result<(), ClaimRefusal> {
+    let Some(ObservedController { id, kraft_epoch: Some(holder_epoch), .. }) = facts.controller else { return Ok(()) };
+    let of_this_log = match (&facts.marker, expected) {
+        (Some(marker), _) => marker.quorum.as_ref() == Some(quorum),
+        (None, Expected::Log(_)) => true,
+        (None, Expected::Nothing) => false,
+    };
+    if of_this_log && id == own.id && holder_epoch > own.epoch {
+        return Err(ClaimRefusal::OldCopy { id, holder_epoch, own_epoch: own.epoch });
+    }
+    Ok(())
 }
 
 fn controller_step(holder: Option<ObservedController>, own: &KraftLeadership) -> Result<ControllerStep, ClaimRefusal> {

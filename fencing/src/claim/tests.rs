@@ -83,13 +83,37 @@ fn a_controller_is_replaced_kept_or_obeyed_by_its_epoch() {
 }
 
 #[test]
+fn our_own_id_with_an_epoch_that_our_log_does_not_know_means_an_old_copy() {
+    let foreign = Marker { quorum: Some(QuorumIdentity { log_id: "other".into(), ..ours() }), ..marker(Some(150)) };
+    let table = [
+        // (/controller, marker, log): the row before the last start, and older ones.
+        (controller(3000, Some(6)), Some(marker(Some(150))), log(), Err(ErrorKind::Corrupt)),
+        (controller(3000, Some(9)), Some(marker(Some(150))), log(), Err(ErrorKind::Corrupt)),
+        (controller(3000, Some(6)), None, log(), Err(ErrorKind::Corrupt)),
+        (controller(3000, Some(6)), Some(marker(None)), Expected::Nothing, Err(ErrorKind::Corrupt)),
+        // Someone else's epoch deposes us, whoever wrote the marker; so does ours where nothing says that it is our log.
+        (controller(3001, Some(6)), Some(marker(Some(150))), log(), Err(ErrorKind::ControllerFenced)),
+        (controller(3001, Some(6)), None, log(), Err(ErrorKind::ControllerFenced)),
+        (controller(3000, Some(6)), None, Expected::Nothing, Err(ErrorKind::ControllerFenced)),
+        (controller(3000, Some(6)), Some(foreign), log(), Err(ErrorKind::ControllerFenced)),
+        // Our own epoch is our own claim.
+        (controller(3000, Some(5)), Some(marker(Some(150))), log(), Ok(AfterClaim::Resume)),
+    ];
+    for (holder, marker, log, expected) in table {
+        let shown = format!("{holder:?} {marker:?} {log:?}");
+        assert_eq!(kind(decide(facts(holder, marker), &log)), expected, "{shown}");
+    }
+}
+
+#[test]
 fn before_the_copy_only_an_unwritten_marker_of_ours_is_taken() {
     let foreign = Marker { quorum: Some(QuorumIdentity { log_id: "other".into(), ..ours() }), ..marker(None) };
     let kafkas = Marker { quorum: None, ..marker(None) };
     let table = [
         (None, Ok(AfterClaim::Copy)),
         (Some(marker(None)), Ok(AfterClaim::Copy)),
-        (Some(marker(Some(0))), Err(ErrorKind::Corrupt)),
+        (Some(marker(Some(0))), Ok(AfterClaim::Copy)),
+        (Some(marker(Some(1))), Err(ErrorKind::Corrupt)),
         (Some(marker(Some(150))), Err(ErrorKind::Corrupt)),
         (Some(foreign), Err(ErrorKind::Invalid)),
         (Some(kafkas), Err(ErrorKind::Invalid)),
@@ -170,10 +194,13 @@ fn every_refusal_names_the_next_step_or_the_reason() {
     let refusals = [
         ClaimRefusal::NoKafkaCluster.to_string(),
         decide(facts(controller(3001, Some(6)), None), &log()).unwrap_err().to_string(),
+        decide(facts(controller(3000, Some(6)), None), &log()).unwrap_err().to_string(),
         decide(facts(None, Some(marker(Some(900)))), &log()).unwrap_err().to_string(),
         decide(facts(None, None), &log()).unwrap_err().to_string(),
     ];
-    for (text, part) in refusals.iter().zip(["--zookeeper", "deposed", "newest data directory", "operator's word"]) {
+    for (text, part) in
+        refusals.iter().zip(["--zookeeper", "deposed", "old copy", "newest data directory", "operator's word"])
+    {
         assert!(text.contains(part), "{text}");
     }
 }
