@@ -60,7 +60,7 @@ pub struct QuorumIdentity {
 /// Whether ZooKeeper's content is known to be that of the marker's position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SyncState {
-    /// A full sync has begun and not finished, or has never run.
+    /// A full sync has begun and not finished, or has never run, or something was too large for a request and left out.
     Running,
     /// The content is that of the position, plus the first ops of the batch in progress.
     Done,

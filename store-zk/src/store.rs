@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -81,6 +82,7 @@ pub struct ZkStore {
     connector: Arc<dyn ZkConnector>,
     options: ZkStoreOptions,
     counters: Arc<ReadCounters>,
+    foreign_writes: Arc<AtomicU64>,
     /// A session for reading and claiming. A writer gets the session of its claim, and a new one is made here.
     session: Mutex<Option<Arc<dyn ZkSession>>>,
     waiting: Mutex<Option<Waiting>>,
@@ -94,6 +96,7 @@ impl ZkStore {
             connector,
             options,
             counters: Arc::default(),
+            foreign_writes: Arc::default(),
             session: Mutex::new(None),
             waiting: Mutex::new(None),
             imported: std::sync::Mutex::new(None),
@@ -108,6 +111,11 @@ impl ZkStore {
     /// What reading has cost so far.
     pub fn read_totals(&self) -> ReadTotals {
         self.counters.totals()
+    }
+
+    /// How often a writer of this store found that someone else had written where it was to write.
+    pub fn foreign_writes(&self) -> u64 {
+        self.foreign_writes.load(Ordering::Relaxed)
     }
 
     /// What the last finished load found: counts and warnings.
@@ -189,10 +197,13 @@ impl MetadataStore for ZkStore {
                 "this claim is not the last one made on this store; claim again, then ask for the writer",
             )
         };
-        let waiting = self.waiting.lock().await.take().ok_or_else(stale)?;
-        if claimed.leadership.fence != Fence::ZooKeeper(waiting.held.zk) {
-            return Err(stale());
-        }
+        let waiting = {
+            let mut slot = self.waiting.lock().await;
+            let claimed_last = slot.take_if(|waiting| claimed.leadership.fence == Fence::ZooKeeper(waiting.held.zk));
+            claimed_last.ok_or_else(stale)?
+        };
+        // The chain's requests stay alone on their connection.
+        self.session.lock().await.take_if(|session| Arc::ptr_eq(session, &waiting.session));
         let mut held = waiting.held;
         if claimed.next == AfterClaim::FullSync {
             // The caller knows better than the marker: it can't tell what changed since.
@@ -204,6 +215,7 @@ impl MetadataStore for ZkStore {
             request_size_max: self.options.request_size_max,
             deletions_share_max: self.options.deletions_share_max,
             counters: Arc::clone(&self.counters),
+            foreign_writes: Arc::clone(&self.foreign_writes),
             now: self.options.now,
         };
         let commands =

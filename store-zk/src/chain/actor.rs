@@ -1,8 +1,10 @@
 //! The one task that issues requests, in the order of submission, on one session.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use fencing::SyncState;
 use metadata_core::error::{Error, ErrorKind, Outcome, Result};
 use metadata_core::id::{Position, TimestampMs, ZkVersion};
 use metadata_core::image::MetadataImage;
@@ -10,14 +12,15 @@ use metadata_core::leadership::{AfterClaim, Expected, LogExtent, ZkClaim};
 use metadata_core::store::{MetadataBatch, SyncReport, Unrepresentable};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::batch::{Cut, MULTI_SIZE_MAX, Planned, Queued, zk_op};
+use super::batch::{Cut, MULTI_SIZE_MAX, Planned, Queued};
 use super::brokers_present::BrokersPresent;
 use super::claim::{Claimant, HeldClaim};
+use super::left_out::Mended;
 use super::notifications::SWEEP_EVERY;
 use super::window::{Confirmed, Failure, Window};
 use super::writer::Command;
 use crate::client::{ZkConnector, ZkSession};
-use crate::project::{Entity, PlannedOp, ProjectionContext, project};
+use crate::project::{Entity, ProjectionContext, project};
 use crate::read::ReadCounters;
 use crate::znode::marker::{ChainState, Marker};
 use crate::znode::password::PasswordSecret;
@@ -30,6 +33,8 @@ pub(crate) struct ActorOptions {
     pub(crate) request_size_max: usize,
     pub(crate) deletions_share_max: f64,
     pub(crate) counters: Arc<ReadCounters>,
+    /// Counts writes of others that stood in our way.
+    pub(crate) foreign_writes: Arc<AtomicU64>,
     /// What time it is.
     pub(crate) now: fn() -> TimestampMs,
 }
@@ -63,9 +68,11 @@ pub(super) struct Actor {
     pub(super) queue: VecDeque<Queued>,
     pub(super) cursor: Cursor,
     pub(super) brokers: BrokersPresent,
-    /// Entities with something too large to be sent.
+    /// Entities with something too large to be sent, which ZooKeeper holds in some older state or not at all. While
+    /// there are any the marker says that a sync is running: a successor would not know them.
     pub(super) left_out: HashSet<Entity>,
-    pub(super) foreign_writes: u64,
+    /// Connections lost since a multi was last known to be applied.
+    pub(super) losses: u32,
     /// Set by a batch that was refused for its position, until the next barrier.
     pub(super) refusing: bool,
     /// Set for good by what stopped the chain.
@@ -115,7 +122,7 @@ pub(crate) fn start(
         queue: VecDeque::new(),
         cursor: Cursor { batch: 0, op: 0 },
         left_out: HashSet::new(),
-        foreign_writes: 0,
+        losses: 0,
         refusing: false,
         stopped: None,
     };
@@ -129,7 +136,7 @@ impl Actor {
         let mut sweep = tokio::time::interval_at(tokio::time::Instant::now() + SWEEP_EVERY, SWEEP_EVERY);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            self.issue();
+            self.issue().await;
             tokio::select! {
                 biased;
                 answer = self.window.next() => self.answered(answer).await,
@@ -161,7 +168,10 @@ impl Actor {
 
     async fn answered(&mut self, answer: std::result::Result<(Tag, Vec<crate::client::OpResult>), Failure>) {
         match answer {
-            Ok((tag, _)) => self.applied(&tag),
+            Ok((tag, _)) => {
+                self.losses = 0;
+                self.applied(&tag);
+            }
             Err(failure) => self.settle(failure).await,
         }
     }
@@ -169,6 +179,9 @@ impl Actor {
     /// Notes that the oldest multi is in ZooKeeper.
     pub(super) fn applied(&mut self, tag: &Tag) {
         if !tag.last {
+            if let Some(begun) = self.queue.front_mut() {
+                begun.partial = true;
+            }
             return;
         }
         if let Some(mut done) = self.queue.pop_front() {
@@ -209,14 +222,20 @@ impl Actor {
             ));
         } else {
             self.learn(&queued.batch.after, queued.batch.expected());
+            queued.partial = self.queue.is_empty() && self.begun().is_some();
             self.queue.push_back(queued);
         }
     }
 
     /// The batch that a predecessor left half written must be finished as it was begun.
     fn ends_as_begun(&self, batch: &MetadataBatch) -> bool {
-        let begun = self.chain().and_then(|chain| chain.batch_end).filter(|_| self.queue.is_empty());
+        let begun = self.begun().and_then(|chain| chain.batch_end).filter(|_| self.queue.is_empty());
         begun.is_none_or(|end| end == batch.end().end_offset)
+    }
+
+    /// The chain's state while a batch is half written.
+    pub(super) fn begun(&self) -> Option<&ChainState> {
+        self.chain().filter(|chain| chain.batch_end.is_some())
     }
 
     pub(super) fn chain(&self) -> Option<&ChainState> {
@@ -238,20 +257,25 @@ impl Actor {
     }
 
     /// Issues as much as the window takes.
-    pub(super) fn issue(&mut self) {
+    pub(super) async fn issue(&mut self) {
         while self.stopped.is_none() && self.window.has_room() && self.cursor.batch < self.queue.len() {
             self.plan_at_cursor();
+            match self.mend_at_cursor().await {
+                Mended::Yes => {}
+                Mended::AfterTheWindow => return,
+                Mended::Failed => continue,
+            }
             let Some(queued) = self.queue.get(self.cursor.batch) else { return };
             let Some(planned) = &queued.plan else { return };
             let (expected, end) = (queued.batch.expected(), queued.batch.end());
-            let widest = self.marker(expected, Some(end), u32::MAX, true);
-            let room = MULTI_SIZE_MAX.saturating_sub(self.window.frame_size(&widest));
+            let room = self.room();
             let chroot = self.window.session().chroot().len();
             let Cut { ops, indices, next_op, last } = planned.cut(self.cursor.op, room, chroot, &self.left_out);
             let marker = if last {
-                self.marker(end, None, 0, false)
+                self.marker(self.sync_state(), end, None, 0, false)
             } else {
-                self.marker(expected, Some(end), next_op, planned.notify)
+                let sync = if planned.mended { SyncState::Running } else { self.sync_state() };
+                self.marker(sync, expected, Some(end), next_op, planned.notify)
             };
             self.window.issue(marker, ops, Tag { indices, last });
             self.cursor = if last {
@@ -265,7 +289,7 @@ impl Actor {
     /// Makes the plan of the batch at the cursor, unless it is made. Whether there are notifications is decided now, or
     /// was by whoever began the batch.
     fn plan_at_cursor(&mut self) {
-        let begun = self.chain().filter(|chain| chain.batch_end.is_some() && self.cursor.batch == 0);
+        let begun = self.begun().filter(|_| self.cursor.batch == 0);
         let notify = begun.map_or_else(|| self.brokers.get(), |chain| chain.notify);
         let context = self.context(notify);
         let Some(queued) = self.queue.get_mut(self.cursor.batch).filter(|queued| queued.plan.is_none()) else { return };
@@ -274,46 +298,21 @@ impl Actor {
             tracing::warn!(warning, "dual write");
         }
         report(&plan.unrepresentable);
-        queued.plan = Some(Planned { ops: plan.ops, notify, replanned: BTreeMap::new() });
+        queued.plan = Some(Planned::new(plan.ops, notify));
+        self.note_what_fits_again();
         self.leave_out_oversize();
     }
 
-    /// An op that the server would refuse for its size costs the connection; its entity is left out instead.
-    fn leave_out_oversize(&mut self) {
-        let Some(planned) = self.queue.get(self.cursor.batch).and_then(|queued| queued.plan.as_ref()) else { return };
-        let oversize: Vec<Entity> = planned
-            .ops
-            .iter()
-            .filter(|planned| self.is_oversize(planned))
-            .map(|planned| planned.entity.clone())
-            .collect();
-        for entity in oversize {
-            self.leave_out(entity);
-        }
-    }
-
-    pub(super) fn is_oversize(&self, planned: &PlannedOp) -> bool {
-        let marker = self.marker(Position::START, Some(Position::START), u32::MAX, true);
+    /// Bytes of a multi of ours beside its ops.
+    pub(super) fn frame(&self) -> usize {
+        let marker = self.marker(SyncState::Running, Position::START, Some(Position::START), u32::MAX, true);
         // The widest numbers that the marker may hold later are some digits longer than these.
-        let frame = self.window.frame_size(&marker) + 64;
-        let size = zk_op(&planned.op).wire_size(self.window.session().chroot().len());
-        frame + size > self.options.request_size_max
+        self.window.frame_size(&marker) + 64
     }
 
-    pub(super) fn leave_out(&mut self, entity: Entity) {
-        if self.left_out.insert(entity.clone()) {
-            report(&[self.too_large(&entity)]);
-        }
-    }
-
-    pub(super) fn too_large(&self, entity: &Entity) -> Unrepresentable {
-        Unrepresentable {
-            entity: entity.to_string(),
-            reason: format!(
-                "larger than ZooKeeper takes in one request ({} bytes); it stays as it is there",
-                self.options.request_size_max
-            ),
-        }
+    /// Bytes of ops that fit into one multi.
+    pub(super) fn room(&self) -> usize {
+        MULTI_SIZE_MAX.min(self.options.request_size_max).saturating_sub(self.frame())
     }
 
     pub(super) fn context(&self, notify: bool) -> ProjectionContext {
@@ -325,15 +324,15 @@ impl Actor {
         }
     }
 
-    /// A marker of ours.
-    pub(super) fn marker(&self, position: Position, batch_end: Option<Position>, next_op: u32, notify: bool) -> Marker {
-        let sync = fencing::SyncState::Done;
-        self.marker_in(sync, position, batch_end, next_op, notify)
+    /// What the marker says of ZooKeeper's content outside a sync.
+    pub(super) fn sync_state(&self) -> SyncState {
+        if self.left_out.is_empty() { SyncState::Done } else { SyncState::Running }
     }
 
-    pub(super) fn marker_in(
+    /// A marker of ours.
+    pub(super) fn marker(
         &self,
-        sync: fencing::SyncState,
+        sync: SyncState,
         position: Position,
         batch_end: Option<Position>,
         next_op: u32,
@@ -357,14 +356,18 @@ impl Actor {
 
     /// Puts the cursor behind what is confirmed.
     pub(super) fn rewind(&mut self) {
-        let next_op = self.chain().filter(|chain| chain.batch_end.is_some()).map_or(0, |chain| chain.next_op);
+        let next_op = self.begun().map_or(0, |chain| chain.next_op);
         self.cursor = Cursor { batch: 0, op: next_op };
     }
 
     /// Waits until everything submitted is in ZooKeeper or the chain has stopped.
     pub(super) async fn settle_all(&mut self) {
         while self.stopped.is_none() && !(self.queue.is_empty() && self.window.is_empty()) {
-            self.issue();
+            self.issue().await;
+            if self.window.is_empty() {
+                // Issuing met a failure and settled it.
+                continue;
+            }
             let answer = self.window.next().await;
             self.answered(answer).await;
         }
@@ -378,7 +381,7 @@ impl Actor {
             }
             match self.window.barrier().await {
                 Ok(()) => {
-                    self.refusing = false;
+                    (self.refusing, self.losses) = (false, 0);
                     return Ok(self.window.confirmed().marker.position);
                 }
                 Err(failure) => self.settle(failure).await,
@@ -386,17 +389,39 @@ impl Actor {
         }
     }
 
-    /// Stops the chain for good and tells everyone who waits. `outcome` is that of what was in flight; what was never
-    /// issued is certainly not applied.
-    pub(super) fn stop(&mut self, error: &Error, in_flight: Outcome) {
+    /// Stops the chain for good and tells everyone who waits what is known of their batch.
+    pub(super) fn stop(&mut self, error: &Error) {
         let stop = Stop::of(error);
         tracing::warn!(reason = stop.message, "the write chain stops");
-        let issued = self.cursor;
-        for (index, mut queued) in self.queue.drain(..).enumerate() {
-            let touched = index < issued.batch || (index == issued.batch && issued.op > 0);
-            queued.fail(stop.error(if touched { in_flight } else { Outcome::NotApplied }));
+        for mut queued in self.queue.drain(..) {
+            let outcome = queued.outcome();
+            queued.fail(stop.error(outcome));
         }
         self.stopped = Some(stop);
+    }
+
+    /// Nobody knows what became of the multis that were sent, until ZooKeeper was asked.
+    pub(super) fn doubt(&mut self) {
+        let issued = self.cursor.batch + usize::from(self.cursor.op > 0);
+        for queued in self.queue.iter_mut().take(issued) {
+            queued.in_doubt = true;
+        }
+    }
+
+    /// Whatever was sent is settled: the confirmed marker says what of it is there.
+    pub(super) fn settled(&mut self) {
+        for queued in &mut self.queue {
+            queued.in_doubt = false;
+        }
+        let begun = self.begun().is_some();
+        if let Some(front) = self.queue.front_mut().filter(|_| begun) {
+            front.partial = true;
+        }
+        self.rewind();
+    }
+
+    pub(super) fn saw_foreign_write(&self) {
+        self.options.foreign_writes.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn stop_error(&self) -> Error {
@@ -423,7 +448,7 @@ impl Actor {
     }
 }
 
-fn report(unrepresentable: &[Unrepresentable]) {
+pub(super) fn report(unrepresentable: &[Unrepresentable]) {
     for lost in unrepresentable {
         tracing::warn!(entity = lost.entity, reason = lost.reason, "ZooKeeper can't hold it");
     }

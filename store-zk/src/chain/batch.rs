@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use metadata_core::error::{Error, Result};
+use metadata_core::error::{Error, Outcome, Result};
 use metadata_core::id::Position;
 use metadata_core::store::MetadataBatch;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -21,6 +21,10 @@ pub(super) struct Queued {
     pub(super) batch: MetadataBatch,
     /// The plan, made when the first multi of the batch is issued.
     pub(super) plan: Option<Planned>,
+    /// Whether its first ops are in ZooKeeper.
+    pub(super) partial: bool,
+    /// Whether a multi of it was sent of which nobody knows yet whether it is, or will be, applied.
+    pub(super) in_doubt: bool,
     answer: Option<oneshot::Sender<Result<Position>>>,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -31,6 +35,12 @@ pub(super) struct Planned {
     pub(super) notify: bool,
     /// Ops that someone else's write made us plan anew, by index.
     pub(super) replanned: BTreeMap<u32, Replanned>,
+    /// Entities that were left out of ZooKeeper and fit again: before the first multi goes out, their ops are replaced
+    /// by what makes them whole.
+    pub(super) to_mend: Vec<Entity>,
+    /// Whether that was done. Such a plan can't be made again, so the marker says that a sync is running until it is
+    /// all there.
+    pub(super) mended: bool,
 }
 
 /// One multi's worth of a plan.
@@ -50,7 +60,7 @@ impl Queued {
         answer: oneshot::Sender<Result<Position>>,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Self {
-        Self { batch, plan: None, answer: Some(answer), _permit: permit }
+        Self { batch, plan: None, partial: false, in_doubt: false, answer: Some(answer), _permit: permit }
     }
 
     /// Tells whoever waits, if anybody still does.
@@ -60,6 +70,11 @@ impl Queued {
         }
     }
 
+    /// What is known of a batch that the chain gives up. Only what never left us, or was refused whole, is certain.
+    pub(super) fn outcome(&self) -> Outcome {
+        if self.partial || self.in_doubt { Outcome::Unknown } else { Outcome::NotApplied }
+    }
+
     /// Refuses the batch with a copy of `error`.
     pub(super) fn fail(&mut self, error: Error) {
         self.answer(Err(error));
@@ -67,6 +82,10 @@ impl Queued {
 }
 
 impl Planned {
+    pub(super) fn new(ops: Vec<PlannedOp>, notify: bool) -> Self {
+        Self { ops, notify, replanned: BTreeMap::new(), to_mend: Vec::new(), mended: false }
+    }
+
     /// Cuts the next multi from index `from` on. `room` is how many bytes of ops fit into it.
     pub(super) fn cut(&self, from: u32, room: usize, chroot: usize, left_out: &HashSet<Entity>) -> Cut {
         let mut cut = Cut { ops: Vec::new(), indices: Vec::new(), next_op: from, last: false };
@@ -129,7 +148,7 @@ mod tests {
             entity: Entity::Token(format!("t{index}").into()),
             op: ZnodeOp::Set { path: format!("/n{index}").into(), data: Some(vec![b'x'; *size].into()) },
         });
-        Planned { ops: ops.collect(), notify: false, replanned: BTreeMap::new() }
+        Planned::new(ops.collect(), false)
     }
 
     fn cuts(plan: &Planned, room: usize, left_out: &HashSet<Entity>) -> Vec<(Vec<u32>, u32, bool)> {

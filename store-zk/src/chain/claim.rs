@@ -41,6 +41,8 @@ pub(crate) struct HeldClaim {
     /// The marker as it is now.
     pub(crate) marker: Marker,
     pub(crate) marker_version: ZkVersion,
+    /// Whether `/controller` was still ours, from an earlier claim in the same KRaft epoch.
+    pub(crate) controller_kept: bool,
 }
 
 impl HeldClaim {
@@ -216,6 +218,7 @@ fn held(plan: &ClaimPlan, marker: Marker, results: &[OpResult]) -> HeldClaim {
             MarkerStep::Create => ZkVersion(0),
             MarkerStep::Set(version) => version.next(),
         },
+        controller_kept: matches!(plan.controller, ControllerStep::Keep(_)),
     }
 }
 

@@ -5,7 +5,7 @@
 //! - [`window`]: multis in flight, chained by the marker's version.
 //! - [`batch`]: a batch's plan, cut into multis.
 //! - [`actor`]: the one task that issues; [`settle`]: what it does after a failure; [`sync`]: the full sync;
-//!   [`notifications`]: the removal of old ones.
+//!   [`notifications`]: the removal of old ones; [`left_out`]: what is too large for a request.
 //! - [`writer`]: the handle on it, as the port [`StoreWriter`](metadata_core::store::StoreWriter).
 //!
 //! The rules, and the experiments behind each of them, are in ARCHITECTURE.md, "The write chain".
@@ -14,6 +14,7 @@ mod actor;
 mod batch;
 mod brokers_present;
 pub(crate) mod claim;
+mod left_out;
 mod notifications;
 mod settle;
 mod sync;

@@ -41,7 +41,7 @@ impl Actor {
                 let ops = chunk.iter().map(|path| ZkOp::delete(path, None)).collect();
                 self.window.issue(marker, ops, Tag { indices: Vec::new(), last: false });
                 match self.window.next().await {
-                    Ok(_) => {}
+                    Ok(_) => self.losses = 0,
                     // A broker was faster. What is left goes next time.
                     Err(Failure::ForeignWrite { .. }) => {
                         drop(self.window.drain().await);

@@ -1,7 +1,7 @@
 //! The full sync: ZooKeeper made equal to an image, entity by entity, writing only differences, through the same chained
 //! multis: `write-chain` section 5.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use fencing::SyncState;
@@ -11,7 +11,7 @@ use metadata_core::leadership::AfterClaim;
 use metadata_core::store::SyncReport;
 
 use super::actor::{Actor, Tag};
-use super::batch::{MULTI_SIZE_MAX, OPS_PER_MULTI_MAX, zk_op};
+use super::batch::{OPS_PER_MULTI_MAX, zk_op};
 use super::window::Failure;
 use crate::client::{UnknownCause, ZkOp};
 use crate::project::{Entity, EntityKind, PlannedOp, Projector, plan_sync};
@@ -37,6 +37,21 @@ enum Trouble {
     Stop(Error),
 }
 
+/// What a sync has done so far, over all attempts.
+#[derive(Default)]
+struct Progress {
+    report: SyncReport,
+    /// Whether anything was sent.
+    wrote: bool,
+}
+
+/// Ops that wait for more, so that a multi carries as many as it may: entities are small.
+#[derive(Default)]
+struct Pending {
+    ops: Vec<ZkOp>,
+    bytes: usize,
+}
+
 impl Actor {
     /// Makes ZooKeeper equal to `image`. The queue must be empty.
     pub(super) async fn full_sync(&mut self, image: &MetadataImage) -> Result<SyncReport> {
@@ -44,17 +59,28 @@ impl Actor {
             return Err(self.stop_error());
         }
         self.learn(image, self.window.confirmed().marker.position);
-        let mut total = SyncReport::default();
+        let mut sync = Progress::default();
+        match self.attempts(image, &mut sync).await {
+            Ok(()) => {
+                sync.report.unrepresentable.sort();
+                sync.report.unrepresentable.dedup();
+                Ok(self.finished_sync(sync.report))
+            }
+            // Half a sync is something written.
+            Err(error) if sync.wrote => Err(Error::unknown(error.kind(), error.to_string())),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn attempts(&mut self, image: &MetadataImage, sync: &mut Progress) -> Result<()> {
+        let mut lost = 0;
         for _ in 0..ATTEMPTS_MAX {
-            match self.attempt(image, &mut total).await {
-                Ok(()) => {
-                    total.unrepresentable.sort();
-                    total.unrepresentable.dedup();
-                    return Ok(self.finished_sync(total));
-                }
+            match self.attempt(image, sync).await {
+                Ok(()) => return Ok(()),
                 Err(Trouble::Stop(error)) => return Err(error),
                 Err(Trouble::Again(failure)) => {
                     tracing::info!(?failure, "the full sync begins again");
+                    lost += u32::from(matches!(failure, Failure::Unknown(_)));
                     self.settle_sync(failure).await;
                     if self.stopped.is_some() {
                         return Err(self.stop_error());
@@ -62,52 +88,70 @@ impl Actor {
                 }
             }
         }
-        let error = Error::not_applied(
-            ErrorKind::Unavailable,
-            format!("someone else kept writing during {ATTEMPTS_MAX} full syncs; find out who, then try again"),
-        );
-        self.stop(&error, metadata_core::error::Outcome::Unknown);
+        let error = if lost == 0 {
+            Error::not_applied(
+                ErrorKind::Unavailable,
+                format!("someone else kept writing during {ATTEMPTS_MAX} full syncs; find out who, then try again"),
+            )
+        } else {
+            Error::not_applied(
+                ErrorKind::Unavailable,
+                format!(
+                    "of {ATTEMPTS_MAX} full syncs {lost} lost the connection to ZooKeeper, and none came to its end. \
+                     Requests are up to {} bytes large: if jute.maxbuffer is set below that on the servers, raise it",
+                    self.options.request_size_max
+                ),
+            )
+        };
+        self.stop(&error);
         Err(error)
     }
 
-    async fn attempt(&mut self, image: &MetadataImage, total: &mut SyncReport) -> std::result::Result<(), Trouble> {
+    async fn attempt(&mut self, image: &MetadataImage, sync: &mut Progress) -> std::result::Result<(), Trouble> {
         let context = self.context(self.brokers.get());
         let projector = Projector::new(image, &context);
         let reader = BulkReader::new(Arc::clone(self.window.session()), Arc::clone(&self.options.counters));
-        let (mut compared, mut warnings) = (0, Vec::new());
-        total.unrepresentable = projector.unrepresentable();
+        let (mut compared, mut warnings, mut left_out) = (0, Vec::new(), HashSet::new());
+        sync.report.unrepresentable = projector.unrepresentable();
 
-        let position = self.window.confirmed().marker.position;
-        let running = self.marker_in(SyncState::Running, position, None, 0, context.notify);
-        self.check_deletions(&reader, image).await.map_err(Trouble::Stop)?;
+        self.check_deletions(&reader, image).await.map_err(|error| self.trouble(error))?;
         // From here on the marker says that only another sync can follow.
         self.next = AfterClaim::FullSync;
-        self.write(&running, Vec::new()).await?;
+        let position = self.window.confirmed().marker.position;
+        let running = self.marker(SyncState::Running, position, None, 0, context.notify);
+        self.write_multi(running.clone(), Vec::new(), sync).await?;
+        let mut pending = Pending::default();
         for kind in EntityKind::ALL {
-            let entities = entities(&reader, &projector, kind).await.map_err(Trouble::Stop)?;
+            let entities = entities(&reader, &projector, kind).await.map_err(|error| self.trouble(error))?;
             for chunk in entities.chunks(ENTITIES_PER_CHUNK) {
-                let mut actual = actual(&reader, chunk).await.map_err(Trouble::Stop)?;
+                let mut actual = actual(&reader, chunk).await.map_err(|error| self.trouble(error))?;
                 for entity in chunk {
                     let plan = plan_sync(&projector, entity, &actual.remove(entity).unwrap_or_default());
                     compared += plan.compared;
                     warnings.extend(plan.warnings);
                     if plan.ops.iter().any(|planned| self.is_oversize(planned)) {
-                        total.unrepresentable.push(self.too_large(entity));
-                        self.leave_out(entity.clone());
+                        sync.report.unrepresentable.push(self.too_large(entity));
+                        left_out.insert(entity.clone());
                         continue;
                     }
-                    total.written += plan.written;
-                    total.deleted += plan.deleted;
-                    self.write(&running, plan.ops).await?;
+                    sync.report.written += plan.written;
+                    sync.report.deleted += plan.deleted;
+                    self.write(&running, &mut pending, plan.ops, sync).await?;
                 }
             }
         }
+        self.write_pending(&running, &mut pending, sync).await?;
+        self.left_out = left_out;
+        let done = self.marker(self.sync_state(), image.position(), None, 0, false);
+        self.write_multi(done, Vec::new(), sync).await?;
         self.flush().await?;
-        let done = self.marker_in(SyncState::Done, image.position(), None, 0, false);
-        self.write_multi(done, Vec::new()).await?;
-        self.flush().await?;
-        (total.compared, total.warnings) = (compared, warnings);
+        (sync.report.compared, sync.report.warnings) = (compared, warnings);
         Ok(())
+    }
+
+    /// A read that failed with its session is worth another attempt.
+    fn trouble(&self, error: Error) -> Trouble {
+        self.lost(&error).map_or(Trouble::Stop(error), Trouble::Again)
     }
 
     /// Refuses a sync that would delete most of ZooKeeper: more often a wrong data directory than a wish.
@@ -128,13 +172,15 @@ impl Actor {
             }
         }
         let share = deletions.len() as f64 / names.len().max(1) as f64;
-        if deletions.len() > DELETIONS_ALWAYS_ALLOWED && share > self.options.deletions_share_max {
+        // All of them is never a wish, however few they are.
+        let many = deletions.len() > DELETIONS_ALWAYS_ALLOWED || deletions.len() == names.len();
+        if many && share > self.options.deletions_share_max {
             let some = deletions.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
             return Err(Error::not_applied(
                 ErrorKind::Invalid,
                 format!(
                     "a full sync would delete {} of {} topics in ZooKeeper ({some}, ...), more than the limit of {:.0} %; \
-                     nothing was written. Check that this is the right data directory, or raise the limit",
+                     nothing was deleted. Check that this is the right data directory, or raise the limit",
                     deletions.len(),
                     names.len(),
                     self.options.deletions_share_max * 100.0
@@ -144,40 +190,61 @@ impl Actor {
         Ok(())
     }
 
-    /// Writes ops in as few multis as they fit in.
-    async fn write(&mut self, marker: &Marker, ops: Vec<PlannedOp>) -> std::result::Result<(), Trouble> {
-        let room = MULTI_SIZE_MAX.saturating_sub(self.window.frame_size(marker));
+    /// Adds ops to the pending multi, and sends it whenever it is full.
+    async fn write(
+        &mut self,
+        marker: &Marker,
+        pending: &mut Pending,
+        ops: Vec<PlannedOp>,
+        sync: &mut Progress,
+    ) -> std::result::Result<(), Trouble> {
+        let room = self.room();
         let chroot = self.window.session().chroot().len();
-        let mut multi: Vec<ZkOp> = Vec::new();
-        let mut bytes = 0;
-        let first = ops.is_empty();
         for planned in ops {
             let op = zk_op(&planned.op);
             let size = op.wire_size(chroot);
-            if !multi.is_empty() && (multi.len() >= OPS_PER_MULTI_MAX || bytes + size > room) {
-                self.write_multi(marker.clone(), std::mem::take(&mut multi)).await?;
-                bytes = 0;
+            if pending.ops.len() >= OPS_PER_MULTI_MAX || pending.bytes + size > room {
+                self.write_pending(marker, pending, sync).await?;
             }
-            bytes += size;
-            multi.push(op);
-        }
-        if first || !multi.is_empty() {
-            self.write_multi(marker.clone(), multi).await?;
+            pending.bytes += size;
+            pending.ops.push(op);
         }
         Ok(())
     }
 
-    async fn write_multi(&mut self, marker: Marker, ops: Vec<ZkOp>) -> std::result::Result<(), Trouble> {
+    async fn write_pending(
+        &mut self,
+        marker: &Marker,
+        pending: &mut Pending,
+        sync: &mut Progress,
+    ) -> std::result::Result<(), Trouble> {
+        let Pending { ops, .. } = std::mem::take(pending);
+        if ops.is_empty() { Ok(()) } else { self.write_multi(marker.clone(), ops, sync).await }
+    }
+
+    async fn write_multi(
+        &mut self,
+        marker: Marker,
+        ops: Vec<ZkOp>,
+        sync: &mut Progress,
+    ) -> std::result::Result<(), Trouble> {
         while !self.window.has_room() {
-            self.window.next().await.map_err(Trouble::Again)?;
+            self.next_answer().await?;
         }
+        sync.wrote = true;
         self.window.issue(marker, ops, Tag { indices: Vec::new(), last: false });
+        Ok(())
+    }
+
+    async fn next_answer(&mut self) -> std::result::Result<(), Trouble> {
+        self.window.next().await.map_err(Trouble::Again)?;
+        self.losses = 0;
         Ok(())
     }
 
     async fn flush(&mut self) -> std::result::Result<(), Trouble> {
         while !self.window.is_empty() {
-            self.window.next().await.map_err(Trouble::Again)?;
+            self.next_answer().await?;
         }
         Ok(())
     }
@@ -187,11 +254,13 @@ impl Actor {
     async fn settle_sync(&mut self, failure: Failure) {
         match failure {
             Failure::ForeignWrite { .. } => {
-                self.foreign_writes += 1;
+                self.saw_foreign_write();
                 drop(self.window.drain().await);
             }
             Failure::Unknown(error) if error.cause() == Some(UnknownCause::ConnectionLost) => {
                 drop(self.window.drain().await);
+                self.losses += 1;
+                self.pause_after_losses().await;
                 self.reclaim().await;
             }
             failure => self.settle(failure).await,

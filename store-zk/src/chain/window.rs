@@ -2,6 +2,12 @@
 //!
 //! Every multi is check(`/controller_epoch`) + set-data(`/migration`, predicted version) + ops. So ZooKeeper applies a
 //! prefix of what was issued, whatever happens, and the marker's version says how long it is.
+//!
+//! A foreign write on the marker raises its version, too. If each of our multis raised it by one, then one foreign write
+//! would stand in for the multi that it made fail, and all behind that would be applied: a hole that nobody sees. So
+//! each multi sets the marker twice, first to nothing, and a single foreign write puts the version where no multi
+//! expects it. (Several, and an even number of them, may still fit: the answers behind the refused multi show that, if
+//! they come.)
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,8 +21,11 @@ use crate::znode::path;
 /// Multis in flight. Beyond this only the delay grows.
 pub(crate) const MULTIS_IN_FLIGHT_MAX: usize = 8;
 
+/// How often each multi sets the marker.
+pub(super) const VERSIONS_PER_MULTI: u32 = 2;
+
 /// Ops that stand before ours in every multi.
-const OPS_BEFORE: usize = 2;
+const OPS_BEFORE: usize = 3;
 
 /// The chain as confirmed by ZooKeeper: the marker, and its version.
 #[derive(Debug, Clone)]
@@ -27,8 +36,24 @@ pub(crate) struct Confirmed {
 
 struct InFlight<T> {
     answer: ZkFuture<Vec<OpResult>>,
-    marker: Marker,
-    tag: T,
+    multi: Unsettled<T>,
+}
+
+/// A multi that was in the window when it, or one before it, failed.
+pub(crate) struct Unsettled<T> {
+    /// The marker as the multi writes it.
+    pub(crate) marker: Marker,
+    pub(crate) tag: T,
+    /// Bytes of the whole request.
+    pub(crate) bytes: usize,
+}
+
+/// What was in the window when a multi failed.
+pub(crate) struct Drained<T> {
+    /// Oldest first, the failed one at its head.
+    pub(crate) multis: VecDeque<Unsettled<T>>,
+    /// Whether one was applied behind one that was refused: foreign writes on the marker put the version just there.
+    pub(crate) hole: bool,
 }
 
 /// Why a multi was not applied, in terms of the chain.
@@ -78,7 +103,8 @@ impl<T> Window<T> {
     }
 
     fn predicted_version(&self) -> ZkVersion {
-        self.confirmed.version.plus(u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX))
+        let multis = u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX);
+        self.confirmed.version.plus(multis.saturating_mul(VERSIONS_PER_MULTI))
     }
 
     /// Bytes of a multi that carries no op of ours, for the packing of the rest.
@@ -91,7 +117,8 @@ impl<T> Window<T> {
     fn chain_ops(&self, marker: &Marker) -> [ZkOp; OPS_BEFORE] {
         [
             ZkOp::check(path::CONTROLLER_EPOCH, self.epoch_zk_version),
-            ZkOp::set_data(path::MIGRATION, marker.encode(), self.predicted_version()),
+            ZkOp::set_data(path::MIGRATION, "", self.predicted_version()),
+            ZkOp::set_data(path::MIGRATION, marker.encode(), self.predicted_version().next()),
         ]
     }
 
@@ -100,8 +127,10 @@ impl<T> Window<T> {
         let mut all = Vec::with_capacity(OPS_BEFORE + ops.len());
         all.extend(self.chain_ops(&marker));
         all.extend(ops);
+        let chroot = self.session.chroot().len();
+        let bytes = crate::client::MULTI_FRAME_OVERHEAD + all.iter().map(|op| op.wire_size(chroot)).sum::<usize>();
         let answer = self.session.multi(all);
-        self.in_flight.push_back(InFlight { answer, marker, tag });
+        self.in_flight.push_back(InFlight { answer, multi: Unsettled { marker, tag, bytes } });
     }
 
     /// The answer to the oldest multi; pending for ever while none is in flight. A multi that failed stays in the window:
@@ -118,26 +147,30 @@ impl<T> Window<T> {
             }
         };
         match self.in_flight.pop_front() {
-            Some(InFlight { marker, tag, .. }) => {
-                self.confirmed = Confirmed { marker, version: self.confirmed.version.next() };
+            Some(InFlight { multi: Unsettled { marker, tag, .. }, .. }) => {
+                self.confirmed = Confirmed { marker, version: self.confirmed.version.plus(VERSIONS_PER_MULTI) };
                 Ok((tag, results.split_off(OPS_BEFORE.min(results.len()))))
             }
             None => std::future::pending().await,
         }
     }
 
-    /// Waits for every answer and returns what was in flight, oldest first, the failed one at its head.
+    /// Waits for every answer and returns what was in flight.
     ///
-    /// None of it was applied after a definite failure, since each multi expects the marker's version that the one
-    /// before it would have made.
-    pub(crate) async fn drain(&mut self) -> VecDeque<(Marker, T)> {
-        let mut unsettled = VecDeque::new();
-        while let Some(InFlight { answer, marker, tag }) = self.in_flight.pop_front() {
-            let late = answer.await;
-            debug_assert!(late.is_err(), "a multi behind a failed one was applied: the chain is broken");
-            unsettled.push_back((marker, tag));
+    /// None of it was applied after a definite failure, unless there is a hole, since each multi expects the marker's
+    /// version that the one before it would have made. After an answer that never came all of it may be, whatever later
+    /// answers say: only the marker tells.
+    pub(crate) async fn drain(&mut self) -> Drained<T> {
+        let mut drained = Drained { multis: VecDeque::new(), hole: false };
+        let mut refused = false;
+        while let Some(InFlight { answer, multi }) = self.in_flight.pop_front() {
+            match answer.await {
+                Ok(_) => drained.hole |= refused,
+                Err(error) => refused |= drained.multis.is_empty() && error.is_definite(),
+            }
+            drained.multis.push_back(multi);
         }
-        unsettled
+        drained
     }
 
     /// The barrier: a multi that only checks. ZooKeeper commits it, so whatever was issued before it on this session is
@@ -155,11 +188,11 @@ impl<T> Window<T> {
 }
 
 /// Reads the answer: only the server's own codes are definite.
-fn failure(error: ZkError) -> Failure {
+pub(crate) fn failure(error: ZkError) -> Failure {
     match error {
         ZkError::Definite { op_index: Some(0), code: ZkCode::BadVersion | ZkCode::NoNode, .. } => Failure::Deposed,
-        ZkError::Definite { op_index: Some(1), code: ZkCode::NoNode, .. } => Failure::MarkerGone,
-        ZkError::Definite { op_index: Some(1), code: ZkCode::BadVersion, .. } => Failure::MarkerMoved,
+        ZkError::Definite { op_index: Some(1..OPS_BEFORE), code: ZkCode::NoNode, .. } => Failure::MarkerGone,
+        ZkError::Definite { op_index: Some(1..OPS_BEFORE), code: ZkCode::BadVersion, .. } => Failure::MarkerMoved,
         ZkError::Definite {
             op_index: Some(op),
             code: code @ (ZkCode::NoNode | ZkCode::NodeExists | ZkCode::BadVersion | ZkCode::NotEmpty),

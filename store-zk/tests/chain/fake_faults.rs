@@ -1,21 +1,22 @@
 //! Each rule of the chain on the in-memory ZooKeeper, with a fault at every point where it can strike.
 
 use metadata_core::error::{ErrorKind, Outcome};
-use metadata_core::id::{Offset, PartitionId, Position, TimestampMs};
+use metadata_core::id::{Offset, Position, TimestampMs};
 use metadata_core::image::{ConfigResource, MetadataDelta};
 use metadata_core::leadership::{AfterClaim, Expected, LogExtent};
 use metadata_core::projection::Projection;
-use metadata_core::record::{ConfigRecord, PartitionRecord, TopicRecord, VersionedRecord};
-use metadata_core::store::{MetadataBatch, MetadataStore, Txn};
+use metadata_core::record::{ConfigRecord, TopicRecord, VersionedRecord};
+use metadata_core::store::MetadataStore;
 use metadata_core::uuid::Uuid;
 use store_zk::client::{CreateMode, SessionId, ZkAcl, ZkOp};
 use store_zk::project::{ProjectionContext, ZnodeOp, project};
 use store_zk::testkit::fake::{FakeZooKeeper, Fault};
 use store_zk::{ZkStore, ZkStoreOptions};
 
+use crate::records::{batch, topic};
 use crate::story::{Story, leader, make_cluster, options, store};
 
-async fn cluster() -> (FakeZooKeeper, ZkStore) {
+pub(crate) async fn cluster() -> (FakeZooKeeper, ZkStore) {
     let zookeeper = FakeZooKeeper::new();
     make_cluster(&zookeeper.connector()).await;
     let store = store(zookeeper.connector());
@@ -23,14 +24,14 @@ async fn cluster() -> (FakeZooKeeper, ZkStore) {
 }
 
 /// The session of the claim made last: the chain's.
-fn chain_session(zookeeper: &FakeZooKeeper) -> SessionId {
+pub(crate) fn chain_session(zookeeper: &FakeZooKeeper) -> SessionId {
     let history = zookeeper.history();
     let claim = history.iter().rev().find(|multi| multi.ops.iter().any(|op| op.path() == "/controller"));
     claim.and_then(|multi| multi.session).expect("a claim was made")
 }
 
 /// Lets the other tasks run until the condition holds; says whether it ever did.
-async fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+pub(crate) async fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     for _ in 0..1_000 {
         if condition() {
             return true;
@@ -40,7 +41,7 @@ async fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     false
 }
 
-async fn until(condition: impl FnMut() -> bool) {
+pub(crate) async fn until(condition: impl FnMut() -> bool) {
     assert!(eventually(condition).await, "it never came");
 }
 
@@ -203,7 +204,7 @@ async fn a_foreign_write_under_any_op_is_repaired_and_counted_as_no_success_of_o
 }
 
 /// Makes an op fail that is about to come: creates what it will create, deletes what it will set or delete.
-fn obstruct(zookeeper: &FakeZooKeeper, op: &ZnodeOp) -> bool {
+pub(crate) fn obstruct(zookeeper: &FakeZooKeeper, op: &ZnodeOp) -> bool {
     let ops = match op {
         ZnodeOp::Create { path, .. } => vec![ZkOp::create(&**path, "foreign", ZkAcl::world_all())],
         ZnodeOp::Set { path, .. } | ZnodeOp::Delete { path } => vec![ZkOp::delete(&**path, None)],
@@ -254,29 +255,6 @@ async fn after_a_zk_controller_was_elected_nothing_is_claimed() {
 }
 
 #[tokio::test]
-async fn a_first_sync_that_was_interrupted_is_never_resumed_as_if_it_were_done() {
-    for at in [1, 3, 6] {
-        let (zookeeper, store) = cluster().await;
-        let story = Story::new(8, 12);
-        let claimed = store.claim(&leader(1), &Expected::Nothing).await.expect("the first claim");
-        let mut writer = store.writer(claimed).await.expect("the first writer");
-        zookeeper.fail_multi(at, Fault::DropRequest);
-        zookeeper.set_reachable(false);
-        writer.full_sync(&story.base).await.expect_err("interrupted");
-        drop(writer);
-        zookeeper.set_reachable(true);
-        let successor = self::store(zookeeper.connector());
-        let claimed = successor.claim(&leader(2), &story.log()).await.expect("the successor's claim");
-        assert_eq!(claimed.next, AfterClaim::FullSync, "interrupted at multi {at}");
-        let mut writer = successor.writer(claimed).await.expect("the successor's writer");
-        let error = writer.submit(story.batches[0].clone()).await.expect_err("not in step yet");
-        assert_eq!(error.outcome(), Outcome::NotApplied);
-        writer.full_sync(story.last()).await.expect("the sync");
-        story.is_told(&successor).await;
-    }
-}
-
-#[tokio::test]
 async fn a_sync_that_would_delete_most_topics_is_refused_before_it_writes() {
     let (zookeeper, store) = cluster().await;
     let story = Story::new(9, 4);
@@ -306,35 +284,6 @@ async fn a_sync_that_would_delete_most_topics_is_refused_before_it_writes() {
     assert_eq!(zookeeper.dump(), before);
 }
 
-fn topic_batch(story: &Story, name: &str, partitions: i32) -> MetadataBatch {
-    let topic_id = metadata_core::id::TopicId(Uuid::from_u64_pair(77, partitions as u64));
-    let mut records: Vec<VersionedRecord> =
-        vec![TopicRecord { name: name.to_owned(), topic_id, ..Default::default() }.into()];
-    for partition in 0..partitions {
-        let replicas: Vec<_> = (1..=3).map(metadata_core::id::NodeId).collect();
-        let record = PartitionRecord {
-            partition_id: PartitionId(partition),
-            topic_id,
-            isr: replicas.clone(),
-            leader: replicas[0],
-            replicas,
-            leader_epoch: metadata_core::id::LeaderEpoch(0),
-            partition_epoch: metadata_core::id::PartitionEpoch(0),
-            ..Default::default()
-        };
-        records.push(VersionedRecord::new(record, 1));
-    }
-    batch(story.last(), records)
-}
-
-fn batch(before: &metadata_core::image::MetadataImage, records: Vec<VersionedRecord>) -> MetadataBatch {
-    let mut delta = MetadataDelta::new(before);
-    delta.replay_all(&records).expect("records that fit");
-    let end_offset = before.position().end_offset.plus(records.len() as i64);
-    let after = delta.apply(Position { end_offset, ..before.position() }, TimestampMs(0));
-    MetadataBatch { txn: Txn::None, records: records.into(), before: before.clone(), after }
-}
-
 #[tokio::test]
 async fn an_op_above_the_servers_limit_is_never_sent_and_the_chain_goes_on() {
     const LIMIT: usize = 16 << 10;
@@ -346,7 +295,7 @@ async fn an_op_above_the_servers_limit_is_never_sent_and_the_chain_goes_on() {
     let story = Story::new(10, 0);
     let mut writer = story.begin(&store, 1).await;
 
-    let huge = topic_batch(&story, "huge", 3000);
+    let huge = batch(story.last(), topic(1, "huge", 3000));
     let end = writer.submit(huge.clone()).await.expect("the chain goes on without the topic");
     assert_eq!(end, huge.end());
     let config = ConfigRecord {
@@ -374,7 +323,7 @@ async fn notifications_are_written_while_a_broker_is_there_and_only_then() {
     let (zookeeper, store) = cluster().await;
     let story = Story::new(11, 0);
     let mut writer = story.begin(&store, 1).await;
-    let topic = topic_batch(&story, "noted", 1);
+    let topic = batch(story.last(), topic(1, "noted", 1));
     writer.submit(topic.clone()).await.expect("a topic");
     let set = |before: &_, value: &str| {
         let record = ConfigRecord {

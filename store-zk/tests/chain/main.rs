@@ -6,5 +6,9 @@
 mod brokers;
 mod contract;
 mod fake_faults;
+mod losses;
 mod real_faults;
+mod records;
 mod story;
+mod syncs;
+mod wide_batches;

@@ -38,7 +38,7 @@ async fn own_server() -> ZkServer {
     started.unwrap_or_else(|error| panic!("this test needs a real ZooKeeper: {error}"))
 }
 
-fn run<T>(body: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(body: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(body)
 }
