@@ -1,21 +1,21 @@
 //! The watch on `/brokers/ids`.
 //!
-//! One-shot watches alone: persistent ones do not survive a reconnect with the client underneath. After each firing the
-//! children are read again *together with* the next watch, so no change can fall between the two; and after a loss of
-//! connection or session everything is read anew, since a watch says nothing about the time in which it was deaf.
+//! One-shot watches alone: persistent ones do not survive a reconnect with the client underneath. One is on the children
+//! and one on the data of each child, since a broker may write its registration anew. After each firing everything is read
+//! again *together with* the next watches, so no change can fall between the two; and after a loss of connection or
+//! session too, since a watch says nothing about the time in which it was deaf.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::select_all;
 use metadata_core::brokers::{BrokerIds, BrokerPresence, BrokerSource};
 use metadata_core::error::Result;
 use metadata_core::id::NodeId;
 
-use crate::client::{
-    Children, ReadOutcome, UnknownCause, WatchFuture, ZkCode, ZkConnector, ZkError, ZkRead, ZkSession,
-};
+use crate::client::{Children, UnknownCause, WatchFuture, ZkCode, ZkConnector, ZkError, ZkSession};
 use crate::error::{connect_error, zk_error};
 use crate::znode::broker::BrokerIdZnode;
 use crate::znode::path;
@@ -71,49 +71,56 @@ impl ZkBrokerIds {
 async fn read_and_watch(
     session: &Arc<dyn ZkSession>,
 ) -> std::result::Result<(BTreeMap<NodeId, BrokerPresence>, WatchFuture), ZkError> {
-    let (children, watch) = match session.watch_children(path::BROKER_IDS).await {
-        Ok(found) => found,
-        Err(ZkError::Definite { code: ZkCode::NoNode, .. }) => {
-            // Kafka makes the parent before the first broker registers: wait for it.
-            let (stat, watch) = session.watch_exists(path::BROKER_IDS).await?;
-            if stat.is_some() {
-                // Made in between: look again at once.
-                return Ok((BTreeMap::new(), Box::pin(std::future::ready(crate::client::WatchEvent::Created))));
+    loop {
+        match session.watch_children(path::BROKER_IDS).await {
+            Ok((children, watch)) => {
+                let (brokers, mut watches) = registrations(session, children).await?;
+                watches.push(watch);
+                return Ok((brokers, Box::pin(async move { select_all(watches).await.0 })));
             }
-            return Ok((BTreeMap::new(), watch));
+            Err(ZkError::Definite { code: ZkCode::NoNode, .. }) => {
+                // Kafka makes the parent before the first broker registers: wait for it.
+                let (stat, watch) = session.watch_exists(path::BROKER_IDS).await?;
+                if stat.is_none() {
+                    return Ok((BTreeMap::new(), watch));
+                }
+                // Made in between.
+            }
+            Err(error) => return Err(error),
         }
-        Err(error) => return Err(error),
-    };
-    Ok((registrations(session, children).await?, watch))
+    }
 }
 
+/// What each child says, and a watch on each.
 async fn registrations(
     session: &Arc<dyn ZkSession>,
     children: Children,
-) -> std::result::Result<BTreeMap<NodeId, BrokerPresence>, ZkError> {
-    let named: Vec<(NodeId, String)> = children
-        .names
-        .iter()
-        .filter_map(|name| match name.parse() {
-            Ok(id) => Some((NodeId(id), format!("{}/{name}", path::BROKER_IDS))),
-            Err(_) => {
-                tracing::warn!(znode = name, "a child of /brokers/ids is no broker id and is ignored");
-                None
+) -> std::result::Result<(BTreeMap<NodeId, BrokerPresence>, Vec<WatchFuture>), ZkError> {
+    let named = children.names.iter().filter_map(|name| match name.parse() {
+        Ok(id) => Some((NodeId(id), format!("{}/{name}", path::BROKER_IDS))),
+        Err(_) => {
+            tracing::warn!(znode = name, "a child of /brokers/ids is no broker id and is ignored");
+            None
+        }
+    });
+    // All are issued before the first answer is awaited.
+    let reads: Vec<_> = named.map(|(id, path)| (id, session.watch_data(&path))).collect();
+    let (mut brokers, mut watches) = (BTreeMap::new(), Vec::new());
+    for (id, read) in reads {
+        match read.await {
+            Ok((node, watch)) => {
+                brokers.insert(id, presence(&node.data, node.stat.czxid));
+                watches.push(watch);
             }
-        })
-        .collect();
-    let reads = named.iter().map(|(_, path)| ZkRead::Data(path.clone())).collect();
-    let outcomes = session.multi_read(reads).await?;
-    // A broker that left between the two reads has no data any more; the watch will tell of it.
-    Ok(named
-        .into_iter()
-        .zip(outcomes)
-        .filter_map(|((id, _), outcome)| match outcome {
-            ReadOutcome::Data(node) => Some((id, presence(&node.data, node.stat.czxid))),
-            ReadOutcome::Failed(ZkCode::NoNode) | ReadOutcome::Children(_) => None,
-            ReadOutcome::Failed(code) => Some((id, unreadable(0, code.to_string()))),
-        })
-        .collect())
+            // A broker that left between the two reads has no data any more; the watch on the children tells of it.
+            Err(ZkError::Definite { code: ZkCode::NoNode, .. }) => {}
+            Err(ZkError::Definite { code, .. }) => {
+                brokers.insert(id, unreadable(0, code.to_string()));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((brokers, watches))
 }
 
 fn unreadable(incarnation: i64, reason: String) -> BrokerPresence {

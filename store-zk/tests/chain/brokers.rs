@@ -6,8 +6,13 @@ use std::time::Duration;
 use metadata_core::brokers::BrokerIds;
 use metadata_core::id::NodeId;
 use store_zk::ZkBrokerIds;
-use store_zk::client::{ZkAcl, ZkOp};
+use store_zk::client::config::ZkClientConfig;
+use store_zk::client::real::ZooKeeperConnector;
+use store_zk::client::{CreateMode, ZkAcl, ZkConnector, ZkOp};
 use store_zk::testkit::fake::FakeZooKeeper;
+use store_zk::testkit::proxy::FaultProxy;
+
+use crate::real_faults::{connector, own_server, run};
 
 const BROKER: &str = r#"{"version":5,"host":"h","port":9092,"jmx_port":-1,"timestamp":"1","endpoints":["PLAINTEXT://h:9092"],
   "listener_security_protocol_map":{"PLAINTEXT":"PLAINTEXT"},"features":{}}"#;
@@ -79,6 +84,25 @@ async fn changes_while_the_connection_or_the_session_is_lost_are_not_missed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_registration_that_is_written_anew_is_a_change() {
+    let (zookeeper, mut watch) = cluster().await;
+    register(&zookeeper, 1);
+    register(&zookeeper, 2);
+    watch.next().await.expect("the present state");
+    for id in [2, 1, 2] {
+        let endpoint = format!("PLAINTEXT://moved-{id}:9092");
+        let data = BROKER.replace("PLAINTEXT://h:9092", &endpoint);
+        zookeeper.foreign(vec![ZkOp::set_data(format!("/brokers/ids/{id}"), data, None)]).expect("a new registration");
+        let change = tokio::time::timeout(Duration::from_secs(3600), watch.next()).await.expect("the watch is deaf");
+        let brokers = change.expect("a change");
+        assert!(brokers.get(&NodeId(id)).is_some_and(|broker| broker.endpoints["PLAINTEXT"].contains("moved")));
+        assert_eq!(brokers.len(), 2);
+        zookeeper.foreign(vec![ZkOp::set_data(format!("/brokers/ids/{id}"), BROKER, None)]).expect("and back");
+        watch.next().await.expect("a change");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_broker_that_restarts_between_two_looks_has_another_incarnation() {
     let (zookeeper, mut watch) = cluster().await;
     register(&zookeeper, 1);
@@ -98,4 +122,65 @@ async fn a_cluster_without_the_parent_is_empty_until_it_is_made() {
     zookeeper.foreign(vec![parent("/brokers"), parent("/brokers/ids")]).expect("the parents");
     register(&zookeeper, 3);
     assert_eq!(next(&mut watch).await, [3]);
+}
+
+/// The ids that the watch reports, once they are these: on a real server a change may show in several steps.
+async fn until_reported(watch: &mut ZkBrokerIds, ids: &[i32]) {
+    let reported = async { while next(watch).await != ids {} };
+    tokio::time::timeout(Duration::from_secs(60), reported).await.unwrap_or_else(|_| panic!("{ids:?} never came"));
+}
+
+#[test]
+fn real_changes_while_the_connection_or_the_session_is_lost_are_not_missed() {
+    run(async {
+        let server = own_server().await;
+        let observer = connector(&server.address()).connect().await.expect("a session");
+        let create = |path: &str| ZkOp::create(path, BROKER, ZkAcl::world_all());
+        observer.multi(vec![create("/brokers"), create("/brokers/ids")]).await.expect("the parents");
+        let proxy = FaultProxy::start(server.socket_address()).await.expect("a proxy");
+        let config = ZkClientConfig::from_connect_string(&proxy.address()).expect("an address");
+        let short = ZooKeeperConnector::new(ZkClientConfig {
+            session_timeout: Duration::from_secs(1),
+            connection_timeout: Duration::from_secs(20),
+            request_timeout: Duration::from_secs(20),
+            ..config
+        });
+        let mut watch = ZkBrokerIds::new(Arc::new(short.clone()));
+        until_reported(&mut watch, &[]).await;
+
+        // Present while it looks.
+        observer.multi(vec![create("/brokers/ids/1")]).await.expect("a registration");
+        until_reported(&mut watch, &[1]).await;
+        let moved = BROKER.replace("h:9092", "moved:9092");
+        observer.multi(vec![ZkOp::set_data("/brokers/ids/1", moved, None)]).await.expect("a new registration");
+        let brokers = watch.next().await.expect("a change");
+        assert!(brokers[&NodeId(1)].endpoints["PLAINTEXT"].contains("moved"));
+
+        // Away for a moment: the session lives.
+        proxy.set_refusing(true);
+        proxy.cut_all();
+        observer.multi(vec![create("/brokers/ids/2")]).await.expect("a registration");
+        proxy.set_refusing(false);
+        until_reported(&mut watch, &[1, 2]).await;
+
+        // Away until the server has expired a session that was begun before.
+        let ephemeral = ZkOp::Create {
+            path: "/ephemeral".into(),
+            data: Default::default(),
+            acl: ZkAcl::world_all(),
+            mode: CreateMode::Ephemeral,
+        };
+        let doomed = short.connect().await.expect("a session like the watch's");
+        doomed.multi(vec![ephemeral]).await.expect("an ephemeral");
+        let (_, expired) = observer.watch_exists("/ephemeral").await.expect("a look at it");
+        proxy.set_refusing(true);
+        proxy.cut_all();
+        let gone = vec![ZkOp::delete("/brokers/ids/1", None), create("/brokers/ids/3")];
+        observer.multi(gone).await.expect("one goes, one comes");
+        expired.await;
+        proxy.set_refusing(false);
+        until_reported(&mut watch, &[2, 3]).await;
+        observer.multi(vec![ZkOp::delete("/brokers/ids/2", None)]).await.expect("one more goes");
+        until_reported(&mut watch, &[3]).await;
+    });
 }

@@ -33,7 +33,7 @@ pub(crate) async fn chroot_of_shared_server() -> String {
     format!("{}{path}", server.address())
 }
 
-async fn own_server() -> ZkServer {
+pub(crate) async fn own_server() -> ZkServer {
     let started = ZkServer::start(ServerOptions::default()).await;
     started.unwrap_or_else(|error| panic!("this test needs a real ZooKeeper: {error}"))
 }
