@@ -8,6 +8,7 @@ mod contract;
 mod fake_faults;
 mod losses;
 mod real_faults;
+mod real_rules;
 mod records;
 mod story;
 mod syncs;
