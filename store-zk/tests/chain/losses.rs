@@ -50,6 +50,33 @@ async fn a_foreign_write_on_the_marker_is_not_counted_as_a_multi_of_ours() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn foreign_writes_on_the_marker_are_not_counted_as_multis_that_never_came() {
+    let story = Story::new(77, 60);
+    for writes in 1..=4 {
+        for received in 0..8 {
+            let (zookeeper, store) = cluster().await;
+            let mut writer = story.begin(&store, 1).await;
+            let session = chain_session(&zookeeper);
+            zookeeper.hold(session);
+            let receipts: Vec<_> = story.batches.iter().map(|batch| writer.submit(batch.clone())).collect();
+            until(|| zookeeper.held(session) == 8).await;
+            zookeeper.disconnect_after(session, received);
+            zookeeper.release(session);
+            let marker = zookeeper.dump().get("/migration").expect("a marker").data.clone();
+            for _ in 0..writes {
+                let set = ZkOp::set_data("/migration", marker.clone(), None);
+                zookeeper.foreign(vec![set]).expect("the operator's write");
+            }
+            assert_eq!(writer.barrier().await.expect("the chain goes on"), story.last().position());
+            for receipt in receipts {
+                receipt.await.expect("every batch is acknowledged");
+            }
+            story.is_told(&store).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_that_was_sent_is_told_as_not_applied_when_a_rival_claims() {
     let story = Story::new(71, 80);
     for applied in 0..=3 {
