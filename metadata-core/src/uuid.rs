@@ -7,10 +7,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, general_purpose::URL_SAFE_NO_PAD};
 
-/// Decodes with or without padding, as Java's URL-safe decoder does.
+/// Decodes with or without padding, and ignores the bits of the last character that belong to no byte, as Java's
+/// URL-safe decoder does.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
 
 /// A 16-byte id. Its text form is Kafka's: URL-safe base64 without padding, 22 characters
@@ -71,7 +74,8 @@ impl fmt::Debug for Uuid {
 impl FromStr for Uuid {
     type Err = ParseUuidError;
 
-    /// Takes what Kafka takes: up to 24 characters, padded or not.
+    /// Takes what Kafka takes: up to 24 characters, padded or not. Kafka's own text has no surplus bits in its last
+    /// character; a text that has some is another spelling of the same id.
     fn from_str(text: &str) -> Result<Self, ParseUuidError> {
         let error = || ParseUuidError { text: text.to_owned() };
         if text.len() > 24 {
@@ -91,6 +95,16 @@ mod tests {
         assert_eq!(Uuid::from_u64_pair(0, 1).to_string(), "AAAAAAAAAAAAAAAAAAAAAQ");
         assert_eq!("AAAAAAAAAAAAAAAAAAAAAQ".parse(), Ok(Uuid::from_u64_pair(0, 1)));
         assert_eq!("AAAAAAAAAAAAAAAAAAAAAQ==".parse(), Ok(Uuid::from_u64_pair(0, 1)));
+    }
+
+    #[test]
+    fn surplus_bits_of_the_last_character_are_ignored_as_in_java() {
+        // The last character holds two bits of the id and four that belong to nothing.
+        for (text, least) in
+            [("AAAAAAAAAAAAAAAAAAAAAR", 1), ("AAAAAAAAAAAAAAAAAAAAAf==", 1), ("AAAAAAAAAAAAAAAAAAAAAg", 2)]
+        {
+            assert_eq!(text.parse(), Ok(Uuid::from_u64_pair(0, least)), "{text}");
+        }
     }
 
     #[test]
