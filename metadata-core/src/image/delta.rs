@@ -25,7 +25,8 @@ pub struct ReplayError {
     pub reason: String,
 }
 
-/// An image under change. Begin, End and Abort of transactions change nothing here: [`super::ImageLoader`] knows them.
+/// An image under change. Transactions are not for it: [`super::ImageLoader`] knows Begin, End and Abort, and takes them
+/// out.
 #[derive(Debug, Clone)]
 pub struct MetadataDelta {
     image: MetadataImage,
@@ -62,8 +63,8 @@ impl MetadataDelta {
     /// Replays one record.
     ///
     /// # Errors
-    /// The record contradicts the image: an unknown topic, another broker epoch, a value without meaning. The image is
-    /// unchanged then.
+    /// The record contradicts the image: an unknown topic, another broker epoch, a value without meaning. Or it is of a
+    /// transaction. The image is unchanged then.
     pub fn replay(&mut self, record: &MetadataRecord) -> Result<(), ReplayError> {
         self.try_replay(record).map_err(|reason| ReplayError { record: record.name(), reason })
     }
@@ -120,10 +121,12 @@ impl MetadataDelta {
             MetadataRecord::RemoveDelegationToken(r) => {
                 image.tokens.remove(r.token_id.as_str());
             }
-            MetadataRecord::NoOp(_)
-            | MetadataRecord::BeginTransaction(_)
+            MetadataRecord::NoOp(_) => {}
+            MetadataRecord::BeginTransaction(_)
             | MetadataRecord::EndTransaction(_)
-            | MetadataRecord::AbortTransaction(_) => {}
+            | MetadataRecord::AbortTransaction(_) => {
+                return Err("a transaction has no place here, only in a log".to_owned());
+            }
         }
         Ok(())
     }
