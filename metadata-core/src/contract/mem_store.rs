@@ -120,6 +120,7 @@ impl MetadataStore for MemStore {
         let from_log = image.features().metadata_version();
         let mut records: VecDeque<_> = image
             .to_records_at(from_log.unwrap_or(MetadataVersion::LATEST_PRODUCTION))
+            .map_err(|error| Error::not_applied(ErrorKind::Invalid, error.to_string()))?
             .filter(|record| from_log.is_some() || !matches!(record.record, MetadataRecord::ZkMigrationState(_)))
             .collect();
         if self.is(Mutant::LoadStopsEarly) {

@@ -25,6 +25,7 @@ pub use entity::{
 };
 pub use loader::ImageLoader;
 pub use partition::{LeaderRecoveryState, PartitionRegistration};
+pub use records::UnwritableMetadata;
 pub use topics::{TopicPartition, TopicsImage};
 
 use crate::id::{Position, ProducerId, TimestampMs};

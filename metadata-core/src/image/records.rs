@@ -1,24 +1,106 @@
 //! An image as records: what a snapshot holds.
 
-use super::MetadataImage;
+use super::{BrokerRegistration, MetadataImage, PartitionRegistration};
 use crate::id::{BrokerEpoch, NodeId};
 use crate::metadata_version::MetadataVersion;
 use crate::record::{
     ClientQuotaRecord, ConfigRecord, FeatureLevelRecord, MetadataRecord, ProducerIdsRecord, QuotaEntityData,
-    TopicRecord, VersionedRecord, ZkMigrationStateRecord, record_version,
+    TopicRecord, VersionedRecord, ZkMigrationState, ZkMigrationStateRecord, record_version,
 };
+
+/// Something that an image holds and that can't be written at a metadata version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{what} can't be written at metadata.version {version}, only from {needed} on: raise it, or take that away first"
+)]
+pub struct UnwritableMetadata {
+    /// What: kind and name, never a secret. There may be more of it.
+    pub what: String,
+    /// The metadata version that lacks it.
+    pub version: MetadataVersion,
+    /// The lowest metadata version that holds it.
+    pub needed: MetadataVersion,
+}
 
 impl MetadataImage {
     /// The records that recreate this image, in the order of Kafka's snapshots (`MetadataImage.java`), one at a time.
     ///
-    /// The record versions are those of the image's metadata version; what that version can't hold is left out, as Kafka
-    /// leaves it out: SCRAM below 3.5-IV2, tokens below 3.6-IV2, controllers below 3.7-IV0, directories below 3.7-IV2.
-    pub fn to_records(&self) -> impl Iterator<Item = VersionedRecord> + Send + '_ {
+    /// The record versions are those of the image's metadata version. Replayed on an empty image, the records give the
+    /// same metadata.
+    ///
+    /// # Errors
+    /// The image holds something that its metadata version can't: nothing checks that as records are replayed. Kafka's
+    /// `ImageWriterOptions` refuses to lose it as well.
+    pub fn to_records(&self) -> Result<impl Iterator<Item = VersionedRecord> + Send + '_, UnwritableMetadata> {
         self.to_records_at(self.metadata_version_or_lowest())
     }
 
     /// The same at another metadata version than the image's own. The image's own level is among the records still.
-    pub fn to_records_at(&self, version: MetadataVersion) -> impl Iterator<Item = VersionedRecord> + Send + '_ {
+    /// [`MetadataVersion::HIGHEST`] holds every image.
+    ///
+    /// # Errors
+    /// As [`Self::to_records`].
+    pub fn to_records_at(
+        &self,
+        version: MetadataVersion,
+    ) -> Result<impl Iterator<Item = VersionedRecord> + Send + '_, UnwritableMetadata> {
+        match self.unwritable_at(version) {
+            Some(unwritable) => Err(unwritable),
+            None => Ok(self.records_at(version)),
+        }
+    }
+
+    /// The first thing found that `version` can't hold.
+    fn unwritable_at(&self, version: MetadataVersion) -> Option<UnwritableMetadata> {
+        let lost = |needed: MetadataVersion, find: &dyn Fn() -> Option<String>| {
+            let what = if version < needed { find() } else { None };
+            what.map(|what| UnwritableMetadata { what, version, needed })
+        };
+        let broker = |what: &str, holds: fn(&BrokerRegistration) -> bool| {
+            self.cluster.brokers().find(|(_, broker)| holds(broker)).map(|(id, _)| format!("{what} of broker {id}"))
+        };
+        let partition = |what: &str, holds: fn(&PartitionRegistration) -> bool| {
+            let (key, _) = self.topics.all_partitions().find(|(_, partition)| holds(partition))?;
+            let topic = self.topics.name(key.topic_id).map_or("", |name| name);
+            Some(format!("{what} of partition {topic}-{}", key.partition))
+        };
+        let state = self.features.zk_migration_state;
+        lost(MetadataVersion::V3_3_IV3, &|| broker("the controlled shutdown", |b| b.in_controlled_shutdown))
+            .or_else(|| {
+                lost(MetadataVersion::V3_4_IV0, &|| {
+                    let state = (state != ZkMigrationState::None).then(|| format!("the migration state {state}"));
+                    state.or_else(|| broker("the mark as a migrating ZooKeeper broker", |b| b.is_migrating_zk_broker))
+                })
+            })
+            .or_else(|| {
+                lost(MetadataVersion::V3_5_IV2, &|| {
+                    self.scram.keys().next().map(|key| format!("the SCRAM credential of user {:?}", key.user))
+                })
+            })
+            .or_else(|| {
+                lost(MetadataVersion::V3_6_IV2, &|| {
+                    self.tokens.keys().next().map(|id| format!("the delegation token {id:?}"))
+                })
+            })
+            .or_else(|| {
+                lost(MetadataVersion::V3_7_IV0, &|| {
+                    self.cluster.controllers().next().map(|(id, _)| format!("the registration of controller {id}"))
+                })
+            })
+            .or_else(|| {
+                lost(MetadataVersion::V3_7_IV2, &|| {
+                    broker("the log directories", |b| !b.directories.is_empty())
+                        .or_else(|| partition("the log directories", |p| !p.directories.is_empty()))
+                })
+            })
+            .or_else(|| {
+                lost(MetadataVersion::V4_0_IV0, &|| {
+                    partition("the eligible leader replicas", |p| !p.elr.is_empty() || !p.last_known_elr.is_empty())
+                })
+            })
+    }
+
+    fn records_at(&self, version: MetadataVersion) -> impl Iterator<Item = VersionedRecord> + Send + '_ {
         self.feature_records(version)
             .chain(self.registration_records(version))
             .chain(self.topic_records(version))
@@ -26,18 +108,8 @@ impl MetadataImage {
             .chain(self.quota_records())
             .chain(self.producer_id_record())
             .chain(self.acls.iter().map(|(id, entry)| MetadataRecord::from(entry.to_record(id))))
-            .chain(
-                self.scram
-                    .iter()
-                    .filter(move |_| version.supports_scram())
-                    .map(|(key, credential)| credential.to_record(key).into()),
-            )
-            .chain(
-                self.tokens
-                    .iter()
-                    .filter(move |_| version.supports_delegation_tokens())
-                    .map(|(id, token)| token.to_record(id).into()),
-            )
+            .chain(self.scram.iter().map(|(key, credential)| credential.to_record(key).into()))
+            .chain(self.tokens.iter().map(|(id, token)| token.to_record(id).into()))
             .map(move |record| {
                 let record_version = record_version(&record, version);
                 VersionedRecord { record, version: record_version }
@@ -67,11 +139,7 @@ impl MetadataImage {
             .cluster
             .brokers()
             .map(move |(id, registration)| registration.to_record(id, version.register_broker_record_version()).into());
-        let controllers = self
-            .cluster
-            .controllers()
-            .filter(move |_| version.supports_controller_registration())
-            .map(|(id, registration)| registration.to_record(id).into());
+        let controllers = self.cluster.controllers().map(|(id, registration)| registration.to_record(id).into());
         brokers.chain(controllers)
     }
 

@@ -39,7 +39,10 @@ impl<L: MetadataLog + ?Sized + 'static> MetadataStore for LogStore<L> {
         self.log.end().await?;
         let image = self.log.image();
         let mut batch = Vec::new();
-        for record in image.to_records() {
+        let records = image.to_records().map_err(|error| {
+            Error::not_applied(ErrorKind::Invalid, format!("the log's metadata can't be loaded: {error}"))
+        })?;
+        for record in records {
             batch.push(record);
             if batch.len() == LOAD_RECORDS_MAX {
                 sink.accept(std::mem::take(&mut batch)).await?;

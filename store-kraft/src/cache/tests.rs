@@ -2,7 +2,7 @@ use std::fs;
 
 use metadata_core::id::{KRaftLeaderEpoch, TopicId};
 use metadata_core::image::MetadataDelta;
-use metadata_core::record::TopicRecord;
+use metadata_core::record::{DelegationTokenRecord, FeatureLevelRecord, TopicRecord};
 use metadata_core::uuid::Uuid;
 
 use super::*;
@@ -45,6 +45,25 @@ fn an_image_comes_back_and_a_later_one_replaces_it() {
         assert_eq!((loaded.position(), loaded.timestamp()), (stored.position(), stored.timestamp()));
         cache.close();
     }
+}
+
+/// Nothing keeps such a record out of a log, so it is in the image, and must be there after the next open.
+#[test]
+fn what_the_metadata_version_can_not_hold_is_in_the_cache_all_the_same() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("cache");
+    let mut delta = MetadataDelta::new(&image(1, 10));
+    let version = FeatureLevelRecord { name: "metadata.version".into(), feature_level: 13, ..Default::default() };
+    let token = DelegationTokenRecord { token_id: "t1".into(), ..Default::default() };
+    delta.replay(&version.into()).unwrap();
+    delta.replay(&token.into()).unwrap();
+    let stored = delta.apply(image(1, 10).position(), MARK.0);
+    let cache = open(&dir);
+    cache.store(stored.clone(), MARK);
+    cache.close();
+    let loaded = load(&open(&dir)).unwrap().unwrap();
+    assert!(loaded.tokens().contains_key("t1"));
+    assert!(loaded.same_metadata(&stored));
 }
 
 #[test]

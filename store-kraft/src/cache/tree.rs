@@ -4,6 +4,7 @@ use std::path::Path;
 
 use metadata_core::id::{KRaftLeaderEpoch, Offset, Position, TimestampMs};
 use metadata_core::image::{MetadataDelta, MetadataImage};
+use metadata_core::metadata_version::MetadataVersion;
 use metadata_core::record::VersionedRecord;
 use serde::{Deserialize, Serialize};
 
@@ -99,7 +100,8 @@ impl Trees {
             value.frames.clear();
             Ok::<_, String>(())
         };
-        for record in image.to_records() {
+        // Nobody else reads the cache: it holds records in their newest form, where nothing of an image is lost.
+        for record in image.to_records_at(MetadataVersion::HIGHEST).map_err(text)? {
             let mut frame = Vec::new();
             record.encode(&mut frame).map_err(text)?;
             if bytes + frame.len() > VALUE_BYTES {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use metadata_core::id::{KRaftLeaderEpoch, Offset, Position, TimestampMs};
-use metadata_core::image::{MetadataDelta, MetadataImage};
+use metadata_core::image::{MetadataDelta, MetadataImage, UnwritableMetadata};
 use metadata_core::record::{ControlRecord, SnapshotFooterRecord, SnapshotHeaderRecord, VersionedRecord};
 
 use super::damage::{Damage, LogError};
@@ -38,6 +38,9 @@ pub(crate) enum SnapshotError {
     /// A record that was read from a log can be written to a snapshot; this one was not.
     #[error("{record} does not fit into a snapshot: {reason}")]
     Record { record: &'static str, reason: String },
+    /// A snapshot without it would be a loss.
+    #[error(transparent)]
+    Unwritable(#[from] UnwritableMetadata),
 }
 
 impl SnapshotWriter {
@@ -138,8 +141,9 @@ fn record_error(record: &'static str, error: impl std::fmt::Display) -> Snapshot
 /// Writes `image` as the snapshot of its position.
 pub(crate) fn write_snapshot(disk: &Disk, dir: &Path, image: &MetadataImage) -> Result<SnapshotId, SnapshotError> {
     let id = SnapshotId::from(image.position());
+    let records = image.to_records()?;
     let mut writer = SnapshotWriter::create(disk, dir, id, image.timestamp())?;
-    for record in image.to_records() {
+    for record in records {
         writer.push(&record)?;
     }
     writer.finish()?;

@@ -3,13 +3,17 @@ use std::path::{Path, PathBuf};
 
 use metadata_core::id::{KRaftLeaderEpoch, Offset, Position, TimestampMs, TopicId};
 use metadata_core::image::{MetadataDelta, MetadataImage};
-use metadata_core::record::{FeatureLevelRecord, NoOpRecord, TopicRecord, VersionedRecord};
+use metadata_core::record::{
+    AbortTransactionRecord, BeginTransactionRecord, DelegationTokenRecord, FeatureLevelRecord, MetadataRecord,
+    NoOpRecord, TopicRecord, VersionedRecord,
+};
 use metadata_core::uuid::Uuid;
 use proptest::prelude::*;
 
 use super::damage::LogError;
 use super::dump::{Dump, DumpItem, RecordContent};
 use super::epochs::Epochs;
+use super::layout::SnapshotId;
 use super::segment::BatchReader;
 use super::snapshot::{SnapshotReader, SnapshotWriter, list_snapshots, remove_unfinished, write_snapshot};
 use super::writer::{Cut, Kept, LogWriter};
@@ -289,6 +293,40 @@ fn a_snapshot_gives_the_image_back() {
 }
 
 #[test]
+fn a_snapshot_that_would_lose_something_is_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut delta = MetadataDelta::new(&image(3));
+    let feature = FeatureLevelRecord { name: "metadata.version".into(), feature_level: 13, ..Default::default() };
+    delta.replay(&feature.into()).unwrap();
+    delta.replay(&DelegationTokenRecord { token_id: "t1".into(), ..Default::default() }.into()).unwrap();
+    let image = delta.apply(image(3).position(), TIME);
+    let error = write_snapshot(&Disk::default(), dir.path(), &image).unwrap_err().to_string();
+    assert!(error.contains("the delegation token \"t1\" can't be written at metadata.version 3.6-IV1"), "{error}");
+    assert_eq!(files(dir.path()).len(), 0, "nothing of it lies around");
+}
+
+#[test]
+fn a_snapshot_with_a_transaction_in_it_is_refused() {
+    let topic: MetadataRecord = TopicRecord { name: "aborted".into(), ..Default::default() }.into();
+    let records: [MetadataRecord; 3] =
+        [BeginTransactionRecord::default().into(), topic, AbortTransactionRecord::default().into()];
+    for first in 0..records.len() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = SnapshotId::from(image(0).position());
+        let mut writer = SnapshotWriter::create(&Disk::default(), dir.path(), id, TIME).unwrap();
+        for record in &records[first..] {
+            writer.push(&VersionedRecord { record: record.clone(), version: 0 }).unwrap();
+        }
+        writer.finish().unwrap();
+        let loaded = SnapshotReader::open(&dir.path().join(id.file_name())).unwrap().load(id.position());
+        assert!(
+            matches!(&loaded, Err(LogError::Damage(damage)) if damage.reason.contains("a transaction has no place here")),
+            "{loaded:?}"
+        );
+    }
+}
+
+#[test]
 fn a_snapshot_that_is_cut_or_flipped_anywhere_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let id = write_snapshot(&Disk::default(), dir.path(), &image(3)).unwrap();
@@ -330,7 +368,7 @@ fn an_unfinished_snapshot_is_never_found_and_gets_removed() {
     let disk = Disk::default();
     let image = image(10);
     let mut writer = SnapshotWriter::create(&disk, dir.path(), image.position().into(), TIME).unwrap();
-    for record in image.to_records() {
+    for record in image.to_records().unwrap() {
         writer.push(&record).unwrap();
     }
     drop(writer);
