@@ -1,10 +1,16 @@
 //! Any log as a [`MetadataStore`].
 
+mod in_flight;
+#[cfg(test)]
+#[cfg(feature = "contract")]
+mod tests;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Append, MetadataLog};
+use self::in_flight::InFlight;
+use super::{Append, LeaderAndEpoch, MetadataLog};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Position;
 use crate::image::MetadataImage;
@@ -15,6 +21,26 @@ use crate::store::{
 
 /// Records handed to the sink at a time.
 const LOAD_RECORDS_MAX: usize = 1024;
+/// Appends that may be unresolved before [`StoreWriter::ready`] waits.
+const BATCHES_IN_FLIGHT_MAX: usize = 64;
+
+/// Whether `leadership` is the log's own, and may act. The claim and the barrier ask the same.
+fn check_leads(leadership: &KraftLeadership, now: &LeaderAndEpoch) -> Result<()> {
+    if now.epoch == leadership.epoch && now.leader == Some(leadership.id) && now.active {
+        return Ok(());
+    }
+    Err(Error::not_applied(
+        ErrorKind::ControllerFenced,
+        format!(
+            "node {} claims the log for epoch {}, but the log is in epoch {} led by {}{}; observe the leadership again",
+            leadership.id,
+            leadership.epoch,
+            now.epoch,
+            now.leader.map_or_else(|| "nobody".to_owned(), |id| format!("node {id}")),
+            if now.active { "" } else { ", and may not act here" },
+        ),
+    ))
+}
 
 /// A metadata log seen as a store. Its fence is the log's own epoch: an append decided under an older one is refused.
 pub struct LogStore<L: ?Sized> {
@@ -32,7 +58,7 @@ impl<L: MetadataLog + ?Sized> LogStore<L> {
 impl<L: MetadataLog + ?Sized + 'static> MetadataStore for LogStore<L> {
     fn capability(&self) -> Capability {
         // The log is the truth: nobody makes it equal to something else.
-        Capability::new("log").with_full_sync(false).with_batches_in_flight_max(64)
+        Capability::new("log").with_full_sync(false).with_batches_in_flight_max(BATCHES_IN_FLIGHT_MAX)
     }
 
     async fn load(&self, sink: &mut (dyn RecordSink + Send)) -> Result<Position> {
@@ -59,19 +85,7 @@ impl<L: MetadataLog + ?Sized + 'static> MetadataStore for LogStore<L> {
     }
 
     async fn claim(&self, leadership: &KraftLeadership, _expected: &Expected) -> Result<Claimed> {
-        let now = self.log.leadership(None).await?;
-        if now.epoch != leadership.epoch || now.leader != Some(leadership.id) || !now.active {
-            return Err(Error::not_applied(
-                ErrorKind::ControllerFenced,
-                format!(
-                    "node {} claims the log for epoch {}, but the log is in epoch {} led by {}; observe the leadership again",
-                    leadership.id,
-                    leadership.epoch,
-                    now.epoch,
-                    now.leader.map_or_else(|| "nobody".to_owned(), |id| format!("node {id}")),
-                ),
-            ));
-        }
+        check_leads(leadership, &self.log.leadership(None).await?)?;
         Ok(Claimed {
             leadership: Leadership { kraft: *leadership, fence: Fence::KraftEpoch },
             position: self.log.end().await?,
@@ -82,9 +96,11 @@ impl<L: MetadataLog + ?Sized + 'static> MetadataStore for LogStore<L> {
 
     async fn writer(&self, claimed: Claimed) -> Result<Box<dyn StoreWriter>> {
         match claimed.leadership.fence {
-            Fence::KraftEpoch => {
-                Ok(Box::new(LogWriter { log: Arc::clone(&self.log), leadership: claimed.leadership.kraft }))
-            }
+            Fence::KraftEpoch => Ok(Box::new(LogWriter {
+                log: Arc::clone(&self.log),
+                leadership: claimed.leadership.kraft,
+                in_flight: InFlight::default(),
+            })),
             Fence::ZooKeeper(_) => {
                 Err(Error::not_applied(ErrorKind::Invalid, "this claim is of a ZooKeeper, not of a log"))
             }
@@ -95,11 +111,13 @@ impl<L: MetadataLog + ?Sized + 'static> MetadataStore for LogStore<L> {
 struct LogWriter<L: ?Sized> {
     log: Arc<L>,
     leadership: KraftLeadership,
+    in_flight: InFlight,
 }
 
 #[async_trait]
 impl<L: MetadataLog + ?Sized> StoreWriter for LogWriter<L> {
     async fn ready(&mut self) -> Result<()> {
+        self.in_flight.fewer_than(BATCHES_IN_FLIGHT_MAX).await;
         Ok(())
     }
 
@@ -109,23 +127,18 @@ impl<L: MetadataLog + ?Sized> StoreWriter for LogWriter<L> {
             // Records of a transaction get their offsets when it ends.
             Txn::Begin | Txn::In | Txn::End { .. } => None,
         };
-        self.log.append(Append {
+        self.in_flight.add(self.log.append(Append {
             epoch: self.leadership.epoch,
             expected,
             txn: batch.txn,
             records: batch.records.to_vec(),
-        })
+        }))
     }
 
     async fn barrier(&mut self) -> Result<Position> {
         let end = self.log.end().await?;
-        let now = self.log.leadership(None).await?;
-        if now.epoch != self.leadership.epoch {
-            return Err(Error::not_applied(
-                ErrorKind::ControllerFenced,
-                format!("the log is in epoch {}, the claim is of epoch {}", now.epoch, self.leadership.epoch),
-            ));
-        }
+        // Asked after the end: whoever leads still led when the end was read.
+        check_leads(&self.leadership, &self.log.leadership(None).await?)?;
         Ok(end)
     }
 
