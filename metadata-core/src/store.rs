@@ -101,9 +101,15 @@ pub enum Txn {
     },
 }
 
-/// One atomic change: the image before, the records, the image after.
+/// One change: the image before, the records, the image after.
 ///
 /// The images say where: the batch applies at `before.position()` and ends at `after.position()`, both exclusive ends.
+/// Within a transaction each batch is decided on the image that the one before it made, while the store stays where it
+/// was until the End.
+///
+/// It is atomic in a log. A projection may need several writes for it, each of them checked: then readers can see part
+/// of it for a while, the store's position moves with the last write, and a batch that was left in its middle is told by
+/// [`Claimed::batch_end`] and finished by the next writer. It is never left in its middle for good, nor overtaken.
 #[derive(Debug, Clone)]
 pub struct MetadataBatch {
     /// Where in a transaction it stands.
@@ -206,18 +212,21 @@ pub trait MetadataStore: Send + Sync {
     fn capability(&self) -> Capability;
 
     /// Streams the whole content as records that can be replayed on an empty image, and returns the position that they
-    /// amount to ([`Position::START`] when the store was never written from a log).
+    /// amount to. An empty store gives no records, and one that was never written from a log is at [`Position::START`].
+    /// Kafka: `ZkMigrationClient.readAllMetadata`.
     ///
     /// The content is that of one moment only if nobody writes meanwhile: claim first. Memory is bounded by the sink's
-    /// batches. Nothing is written.
+    /// batches. Nothing is written. After an error what the sink took is not the whole, and worth nothing.
     ///
     /// # Errors
-    /// `Invalid` names the first thing that can't be understood (and, where more are known, how many); `Unavailable`
-    /// and `Unauthorized` as usual; any error of the sink.
+    /// `Invalid` names the first thing that can't be understood, or can't be written as a record (and, where more are
+    /// known, how many); `Corrupt`: stored data is damaged; `Unavailable` and `Unauthorized` as usual; any error of the
+    /// sink, unchanged.
     async fn load(&self, sink: &mut (dyn RecordSink + Send)) -> Result<Position>;
 
-    /// How far the store is: end of the last batch that is whole in it. Linearizable: it sees every write that was
-    /// acknowledged before the call.
+    /// How far the store is: end of the last batch that is whole in it, [`Position::START`] when none ever was.
+    /// Linearizable: it sees every write that was acknowledged before the call. Kafka: `getOrCreateMigrationRecoveryState`,
+    /// which reads `/migration`.
     ///
     /// # Errors
     /// `Unavailable`, `Unauthorized`; `Invalid` or `Corrupt` when what says so can't be read.
@@ -228,16 +237,24 @@ pub trait MetadataStore: Send + Sync {
     ///
     /// Claiming again with the same leadership succeeds (a lost answer, a new session) and fences our own late writes.
     ///
+    /// The claim is durable on return, in a single write or none: a claimant that dies right after stays the holder until
+    /// someone newer claims. [`Claimed::position`] does not move any more but by the writer of this claim. A store that
+    /// nobody ever claimed is claimed all the same. In a log the election is the claim, and nothing is written. Kafka:
+    /// `KafkaZkClient.tryRegisterKRaftControllerAsActiveController`.
+    ///
     /// # Errors
     /// `ControllerFenced`: someone holds a claim of a newer epoch, or of the same epoch under another id. `Corrupt`: the
     /// store is ahead of the log in `expected` or on another branch. `Invalid`: it was written from another cluster's
-    /// log. Nothing is written then. `Unavailable` with `Outcome::Unknown`: claim again.
+    /// log, or what is in it says nothing that can be read. `GovernedElsewhere`: someone who is no leader of our quorum has
+    /// governed it since. `Unauthorized` as usual. Nothing is written then. `Unavailable` with `Outcome::Unknown`: the claim
+    /// may hold; claim again.
     async fn claim(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Claimed>;
 
     /// The writer that goes with a claim. It claims again by itself after its session was lost, as the same leader.
+    /// Nothing is written yet. Dropping the writer gives up nothing: the claim stays, and so does what was submitted.
     ///
     /// # Errors
-    /// `Invalid`: the claim is not of this store. A claim that was fenced meanwhile may only show at the first write.
+    /// `Invalid`: the claim is not of this store, or not the last one made on it. A claim that was fenced meanwhile may only show at the first write.
     async fn writer(&self, claimed: Claimed) -> Result<Box<dyn StoreWriter>>;
 }
 
@@ -257,20 +274,33 @@ pub trait StoreWriter: Send {
     /// Hands over one batch. Not async on purpose: the order of writes is the order of the calls, whoever awaits the
     /// receipts in whatever order. The caller asks [`Self::ready`] first; without it the queue may grow.
     ///
+    /// On return nothing is durable. Once the receipt has resolved with the batch's end, the whole batch is, on a majority
+    /// where there are several servers, and [`MetadataStore::position`] and [`MetadataStore::load`] show it; for a batch of
+    /// an open transaction it resolves with the position before, and nothing shows. Writes are checked against the claim
+    /// where they are made, not here. Kafka: `KafkaZkClient.retryMigrationRequestsUntilConnected`; KIP-868 for the
+    /// transactions.
+    ///
     /// # Errors
-    /// By the receipt. `Conflict`, not applied: the store is not at `batch.expected()`. `ControllerFenced`, not
-    /// applied: someone newer claimed. `Unavailable` with `Outcome::Unknown`: ask [`Self::barrier`].
+    /// By the receipt. `Conflict`, not applied: the store is not at `batch.expected()`, an earlier batch failed, or the
+    /// transaction lacks batches or was discarded. `ControllerFenced`, not applied: someone newer claimed. `Invalid`, not
+    /// applied: the batch breaks a rule. `Unavailable` with `Outcome::Unknown`: ask [`Self::barrier`].
     fn submit(&mut self, batch: MetadataBatch) -> Receipt;
 
     /// Waits for everything submitted, makes sure that the claim still holds, and returns the position. After it no
-    /// outcome is unknown: what the position covers happened, and nothing else of this writer ever will.
+    /// outcome is unknown: what the position covers happened and is durable, and nothing else of this writer ever will.
+    /// A writer that stopped over a failed batch goes on from there.
     ///
     /// # Errors
-    /// The error that stopped the writer. `ControllerFenced` when someone newer claimed.
+    /// The error that stopped the writer. `ControllerFenced` when someone newer claimed, or this member leads no more.
+    /// `Unavailable`: nothing is settled; ask again, or claim again.
     async fn barrier(&mut self) -> Result<Position>;
 
     /// Makes the store equal to `image`, at `image.position()`: compares and writes only differences, deletes before
-    /// creates. Right after a finished one, another writes nothing. Interrupted, it is resumed by running it again.
+    /// creates. Right after a finished one, another writes nothing. Kafka: `KRaftMigrationZkWriter.handleSnapshot`.
+    ///
+    /// All of it is durable on return. It is not atomic: interrupted, part of it is there, the store's position says that it
+    /// can't be resumed batch by batch ([`AfterClaim::FullSync`]), and it is finished by running it again. Into an empty
+    /// store it writes everything.
     ///
     /// # Errors
     /// `Unsupported` without the capability; `Invalid` when it would delete more than the store's safety limit; else

@@ -3,18 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use async_trait::async_trait;
 
 use super::workload::at_latest_version;
-use super::{StoreHarness, Workload};
+use super::{Family, KraftOnly, Mutant, StoreHarness, Workload};
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::id::{NodeId, Offset, Position, TimestampMs};
+use crate::id::{NodeId, Offset, Position, TimestampMs, TopicId};
 use crate::image::{AccessControlEntry, MetadataDelta, MetadataImage};
 use crate::leadership::{AfterClaim, Expected, Fence, KraftLeadership, LogExtent};
 use crate::metadata_version::MetadataVersion;
-use crate::record::{FeatureLevelRecord, VersionedRecord, ZkMigrationState, ZkMigrationStateRecord};
+use crate::record::{
+    BeginTransactionRecord, DelegationTokenRecord, EndTransactionRecord, FeatureLevelRecord, MetadataRecord,
+    TopicRecord, UserScramCredentialRecord, VersionedRecord, ZkMigrationState, ZkMigrationStateRecord,
+};
 use crate::store::{Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, Txn};
+use crate::uuid::Uuid;
 
 /// How a case ended that found nothing wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,34 +40,66 @@ type Run = for<'a> fn(&'a mut dyn StoreHarness) -> Pin<Box<dyn Future<Output = V
 pub struct Case {
     /// The claim.
     pub name: &'static str,
+    /// What it is about: it fails on a store with any of these bugs.
+    pub kills: &'static [Mutant],
     /// Checks it on the harness's store.
     pub run: Run,
 }
 
 macro_rules! cases {
-    ($($name:ident),* $(,)?) => {
+    ($($name:ident kills [$($mutant:expr),+ $(,)?]),* $(,)?) => {
         /// Every case of the suite.
-        pub const CASES: &[Case] = &[$(Case { name: stringify!($name), run: |harness| Box::pin($name(harness)) }),*];
+        pub const CASES: &[Case] = &[$(Case {
+            name: stringify!($name),
+            kills: &[$($mutant),+],
+            run: |harness| Box::pin($name(harness)),
+        }),*];
     };
 }
 
+use Mutant::*;
+
 cases![
-    an_empty_store_loads_what_was_synced_into_it,
-    a_batch_is_visible_once_it_is_acknowledged,
-    receipts_resolve_in_the_order_of_the_calls,
-    a_batch_for_another_position_is_refused_and_changes_nothing,
-    a_failed_batch_takes_all_later_ones_with_it,
-    a_newer_claim_fences_the_earlier_writer,
-    claiming_again_fences_our_own_earlier_writer,
-    an_older_epoch_cannot_claim,
-    another_node_cannot_claim_with_the_same_epoch,
-    a_store_ahead_of_the_log_is_not_claimed,
-    a_barrier_settles_everything_submitted,
-    dropping_receipts_cancels_nothing,
-    a_load_ends_with_the_error_of_its_sink,
-    a_second_sync_writes_nothing,
-    a_sync_makes_the_store_equal_to_the_image,
-    random_batches_arrive_as_written,
+    an_empty_store_loads_what_was_synced_into_it kills [LoadStopsEarly],
+    a_batch_is_visible_once_it_is_acknowledged kills [LastRecordLost],
+    receipts_resolve_in_the_order_of_the_calls kills [ReceiptsOutOfOrder, OrderReversed],
+    a_batch_for_another_position_is_refused_and_changes_nothing kills [ExpectedPositionIgnored],
+    a_failed_batch_takes_all_later_ones_with_it kills [HoleAfterFailure, FailureAcknowledged],
+    a_newer_claim_fences_the_earlier_writer kills [FencingForgotten],
+    what_is_in_flight_lands_before_a_newer_claim_or_never kills [LateWritesLand],
+    claiming_again_fences_our_own_earlier_writer kills [ReclaimFencesNobody],
+    an_older_epoch_cannot_claim kills [OldEpochMayClaim],
+    another_node_cannot_claim_with_the_same_epoch kills [RivalMayClaim],
+    a_store_ahead_of_the_log_is_not_claimed kills [AheadOfLogMayClaim],
+    a_barrier_settles_everything_submitted kills [BarrierDoesNotWait],
+    dropping_receipts_cancels_nothing kills [DroppedReceiptCancels],
+    after_a_barrier_no_outcome_is_open kills [UnknownLandsLater],
+    a_transaction_becomes_visible_as_a_whole kills [TransactionVisibleEarly],
+    an_incomplete_transaction_leaves_no_trace kills [IncompleteTransactionLands],
+    a_load_ends_with_the_error_of_its_sink kills [SinkErrorSwallowed],
+    a_second_sync_writes_nothing kills [SyncAlwaysWrites],
+    a_sync_makes_the_store_equal_to_the_image kills [
+        SyncDoesNothing,
+        SyncKeepsOldId,
+        DeletesForgotten(Family::Topics),
+        DeletesForgotten(Family::Configs),
+        DeletesForgotten(Family::Quotas),
+        DeletesForgotten(Family::Scram),
+        DeletesForgotten(Family::Acls),
+        DeletesForgotten(Family::Tokens),
+    ],
+    random_batches_arrive_as_written kills [
+        DeletesForgotten(Family::Topics),
+        DeletesForgotten(Family::Configs),
+        DeletesForgotten(Family::Quotas),
+        DeletesForgotten(Family::Scram),
+        DeletesForgotten(Family::Acls),
+        DeletesForgotten(Family::Tokens),
+        Loses(KraftOnly::Registrations),
+        Loses(KraftOnly::Features),
+        Loses(KraftOnly::Elr),
+        Loses(KraftOnly::Directories),
+    ],
 ];
 
 macro_rules! ensure {
@@ -91,20 +128,27 @@ fn log_with(position: Position) -> Expected {
     Expected::Log(LogExtent { epochs: vec![(position.epoch, Offset::ZERO)], end_offset: position.end_offset.plus(100) })
 }
 
+/// The changes that a store of this kind can hold: without loss, those that only KRaft knows among them.
+fn workload(seed: u64, lossless: bool) -> Workload {
+    if lossless { Workload::of_kraft(seed) } else { Workload::new(seed) }
+}
+
 /// Metadata of every family, at `position`.
-fn some_image(seed: u64, position: Position) -> std::result::Result<MetadataImage, Broken> {
+fn some_image(seed: u64, position: Position, lossless: bool) -> std::result::Result<MetadataImage, Broken> {
     let mut delta = MetadataDelta::new(&MetadataImage::empty());
-    let features = features();
+    let features = features(lossless);
     delta.replay_all(&features).map_err(|error| error.to_string())?;
-    let changes = Workload::new(seed).changes(delta.image(), 60);
+    let changes = workload(seed, lossless).changes(delta.image(), 60);
     changes.iter().try_for_each(|change| delta.replay_all(change)).map_err(|error| error.to_string())?;
     Ok(delta.apply(position, TimestampMs(1_700_000_000_000)))
 }
 
-fn features() -> [VersionedRecord; 2] {
+fn features(lossless: bool) -> [VersionedRecord; 2] {
+    // Eligible leader replicas ask for a level that is not for production yet.
+    let level = if lossless { MetadataVersion::V4_0_IV0 } else { MetadataVersion::LATEST_PRODUCTION };
     let version = FeatureLevelRecord {
         name: MetadataVersion::FEATURE_NAME.to_owned(),
-        feature_level: MetadataVersion::LATEST_PRODUCTION.level(),
+        feature_level: level.level(),
         ..FeatureLevelRecord::default()
     };
     let state = ZkMigrationStateRecord {
@@ -121,17 +165,17 @@ impl Open {
         let leadership = harness.next_leadership().await;
         let claimed = store.claim(&leadership, &Expected::Nothing).await.map_err(text("first claim"))?;
         let mut writer = store.writer(claimed).await.map_err(text("writer"))?;
+        let lossless = store.capability().lossless;
         let image = if claimed.next == AfterClaim::Resume {
             let image = load(&*store).await?;
             let mut open = Self { store: Arc::clone(&store), leadership, claimed, writer, image };
-            open.write(features().to_vec()).await?;
-            let changes = Workload::new(1).changes(&open.image, 20);
-            for change in changes {
+            open.write(features(lossless).to_vec()).await?;
+            for change in open.changes(1, 20) {
                 open.write(change).await?;
             }
             return Ok(open);
         } else {
-            let image = some_image(1, Position { epoch: leadership.epoch, end_offset: Offset(500) })?;
+            let image = some_image(1, Position { epoch: leadership.epoch, end_offset: Offset(500) }, lossless)?;
             writer.full_sync(&image).await.map_err(text("first sync"))?;
             image
         };
@@ -144,7 +188,16 @@ impl Open {
 
     /// Submits a batch on the present image and takes it as the new one.
     fn submit(&mut self, records: Vec<VersionedRecord>) -> std::result::Result<(Receipt, Position), Broken> {
-        let batch = self.batch(records)?;
+        self.submit_in(Txn::None, records)
+    }
+
+    /// The same for a batch of a transaction.
+    fn submit_in(
+        &mut self,
+        txn: Txn,
+        records: Vec<VersionedRecord>,
+    ) -> std::result::Result<(Receipt, Position), Broken> {
+        let batch = MetadataBatch { txn, ..self.batch(records)? };
         self.image = batch.after.clone();
         let end = batch.end();
         Ok((self.writer.submit(batch), end))
@@ -159,7 +212,7 @@ impl Open {
     }
 
     fn changes(&self, seed: u64, count: usize) -> Vec<Vec<VersionedRecord>> {
-        Workload::new(seed).changes(&self.image, count)
+        workload(seed, self.store.capability().lossless).changes(&self.image, count)
     }
 
     /// The store holds exactly `image`, and says so. (Captures no reference to the writer, which need not be `Sync`.)
@@ -169,12 +222,16 @@ impl Open {
             let position = store.position().await.map_err(text("position"))?;
             ensure!(position == image.position(), "the store is at {position}, expected {}", image.position());
             let stored = load(&*store).await?;
-            let lossless = store.capability().lossless;
-            let same = if lossless { stored.same_metadata(&image) } else { Kept::of(&stored) == Kept::of(&image) };
+            let same = same(&stored, &image, store.capability().lossless);
             ensure!(same, "the store holds other metadata than expected: {}", difference(&stored, &image));
             Ok(())
         }
     }
+}
+
+/// Whether both hold the same, as far as the store can tell.
+fn same(stored: &MetadataImage, image: &MetadataImage, lossless: bool) -> bool {
+    if lossless { stored.same_metadata(image) } else { Kept::of(stored) == Kept::of(image) }
 }
 
 fn batch(
@@ -183,7 +240,11 @@ fn batch(
     records: Vec<VersionedRecord>,
 ) -> std::result::Result<MetadataBatch, Broken> {
     let mut delta = MetadataDelta::new(before);
-    delta.replay_all(&records).map_err(|error| error.to_string())?;
+    // What opens and closes a transaction changes no metadata.
+    let changes = records.iter().filter(|record| {
+        !matches!(record.record, MetadataRecord::BeginTransaction(_) | MetadataRecord::EndTransaction(_))
+    });
+    delta.replay_all(changes).map_err(|error| error.to_string())?;
     let count = i64::try_from(records.len()).map_err(|error| error.to_string())?;
     let end = Position { epoch: leadership.epoch, end_offset: before.position().end_offset.plus(count) };
     let after = delta.apply(end, TimestampMs(before.timestamp().0 + 1));
@@ -302,10 +363,19 @@ async fn receipts_resolve_in_the_order_of_the_calls(harness: &mut dyn StoreHarne
     for change in open.changes(3, 6) {
         receipts.push(open.submit(change)?);
     }
-    // Awaited in reverse: the order of writes is that of the calls all the same.
-    for (receipt, end) in receipts.into_iter().rev() {
-        let position = receipt.await.map_err(text("receipt"))?;
+    let acknowledged = |answer: Result<Position>, end: Position| {
+        let position = answer.map_err(text("receipt"))?;
         ensure!(position == end, "a batch that ends at {end} was acknowledged at {position}");
+        Ok(())
+    };
+    // Awaited in reverse: the order of writes is that of the calls all the same, and so is the order of the answers.
+    let last = receipts.pop().ok_or("there is no change")?;
+    acknowledged(last.0.await, last.1)?;
+    for (mut receipt, end) in receipts.into_iter().rev() {
+        match std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut receipt).poll(cx))).await {
+            Poll::Ready(answer) => acknowledged(answer, end)?,
+            Poll::Pending => return Err(format!("the batch that ends at {end} is open, and a later one is not")),
+        }
     }
     open.holds(&open.image).await?;
     Ok(CaseOutcome::Passed)
@@ -369,6 +439,55 @@ async fn a_newer_claim_fences_the_earlier_writer(harness: &mut dyn StoreHarness)
     let after = next.after.clone();
     writer.submit(next).await.map_err(text("the newer writer's batch"))?;
     old.holds(&after).await?;
+    Ok(CaseOutcome::Passed)
+}
+
+async fn what_is_in_flight_lands_before_a_newer_claim_or_never(harness: &mut dyn StoreHarness) -> Verdict {
+    let mut old = Open::first(harness).await?;
+    let mut images = vec![old.image.clone()];
+    let mut receipts = Vec::new();
+    for change in old.changes(15, 4) {
+        receipts.push(old.submit(change)?);
+        images.push(old.image.clone());
+    }
+    // Nobody waits for them.
+    let leadership = harness.next_leadership().await;
+    let expected = log_with(old.image.position());
+    let claimed = old.store.claim(&leadership, &expected).await.map_err(text("newer claim"))?;
+    let stored = load(&*old.store).await?;
+
+    // How many landed at least, and at most.
+    let (mut least, mut most) = (0, receipts.len());
+    for (number, (receipt, end)) in receipts.into_iter().enumerate() {
+        match receipt.await {
+            Ok(position) => {
+                ensure!(position == end, "a batch that ends at {end} was acknowledged at {position}");
+                ensure!(
+                    end.end_offset <= claimed.position.end_offset,
+                    "a batch that ends at {end} landed behind the claim, which was at {}",
+                    claimed.position
+                );
+                least = number + 1;
+            }
+            Err(error) if error.outcome() == Outcome::NotApplied => most = most.min(number),
+            // It was on its way when its writer was deposed. The claim has decided.
+            Err(_) => {}
+        }
+    }
+    ensure!(old.writer.barrier().await.is_err(), "a deposed writer's barrier must fail");
+    let position = old.store.position().await.map_err(text("position"))?;
+    ensure!(position == claimed.position, "the claim said {}, and the store is at {position}", claimed.position);
+    let lossless = old.store.capability().lossless;
+    ensure!(same(&load(&*old.store).await?, &stored, lossless), "the store changed behind the claim");
+    // A batch may be half written: then only the next writer makes sense of it.
+    if claimed.batch_end.is_none() {
+        let landed = images.iter().enumerate().filter(|(_, image)| same(&stored, image, lossless));
+        let landed: Vec<usize> = landed.map(|(number, _)| number).collect();
+        ensure!(
+            landed.iter().any(|landed| (least..=most).contains(landed)),
+            "between {least} and {most} batches landed, and the store holds {landed:?} of them"
+        );
+    }
     Ok(CaseOutcome::Passed)
 }
 
@@ -475,6 +594,94 @@ async fn dropping_receipts_cancels_nothing(harness: &mut dyn StoreHarness) -> Ve
     Ok(CaseOutcome::Passed)
 }
 
+async fn after_a_barrier_no_outcome_is_open(harness: &mut dyn StoreHarness) -> Verdict {
+    let mut open = Open::first(harness).await?;
+    if !harness.lose_answers(1).await {
+        return Ok(CaseOutcome::Skipped("the harness can't lose answers"));
+    }
+    let mut images = vec![open.image.clone()];
+    let mut receipts = Vec::new();
+    for change in open.changes(16, 3) {
+        receipts.push(open.submit(change)?);
+        images.push(open.image.clone());
+    }
+    let (mut unknown, mut acknowledged) = (0, Offset::ZERO);
+    for (receipt, end) in receipts {
+        match receipt.await {
+            Ok(_) => acknowledged = end.end_offset,
+            Err(error) if error.outcome() == Outcome::Unknown => unknown += 1,
+            Err(_) => {}
+        }
+    }
+    ensure!(unknown > 0, "the harness lost no answer");
+    let position = open.writer.barrier().await.map_err(text("barrier"))?;
+    ensure!(position.end_offset >= acknowledged, "the barrier says {position}, and more was acknowledged");
+    let settled = images.into_iter().find(|image| image.position() == position);
+    open.image = settled.ok_or_else(|| format!("the barrier says {position}, where no batch ends"))?;
+    open.holds(&open.image).await?;
+    let change = open.changes(17, 1).pop().unwrap_or_default();
+    open.write(change).await?;
+    open.holds(&open.image).await?;
+    Ok(CaseOutcome::Passed)
+}
+
+fn begin() -> VersionedRecord {
+    at_latest_version(BeginTransactionRecord::default())
+}
+
+fn end() -> VersionedRecord {
+    at_latest_version(EndTransactionRecord::default())
+}
+
+const NO_TRANSACTIONS: CaseOutcome = CaseOutcome::Skipped("the backend takes no transactions");
+
+async fn a_transaction_becomes_visible_as_a_whole(harness: &mut dyn StoreHarness) -> Verdict {
+    let mut open = Open::first(harness).await?;
+    if !open.store.capability().transactions {
+        return Ok(NO_TRANSACTIONS);
+    }
+    let before = open.image.clone();
+    let mut changes = open.changes(18, 3).into_iter();
+    let mut next = || changes.next().unwrap_or_default();
+    let (first, second, third) = (next(), next(), next());
+    let first = [vec![begin()], first].concat();
+    let third = [third, vec![end()]].concat();
+    for (txn, records) in [(Txn::Begin, first), (Txn::In, second)] {
+        let (receipt, _) = open.submit_in(txn, records)?;
+        let position = receipt.await.map_err(text("batch of a transaction"))?;
+        ensure!(position == before.position(), "an open transaction moved the store to {position}");
+        open.holds(&before).await?;
+    }
+    let (receipt, whole) = open.submit_in(Txn::End { batches: 3 }, third)?;
+    let position = receipt.await.map_err(text("end of the transaction"))?;
+    ensure!(position == whole, "a transaction that ends at {whole} was acknowledged at {position}");
+    open.holds(&open.image).await?;
+    Ok(CaseOutcome::Passed)
+}
+
+async fn an_incomplete_transaction_leaves_no_trace(harness: &mut dyn StoreHarness) -> Verdict {
+    let mut open = Open::first(harness).await?;
+    if !open.store.capability().transactions {
+        return Ok(NO_TRANSACTIONS);
+    }
+    let before = open.image.clone();
+    let mut changes = open.changes(19, 2).into_iter();
+    let mut next = || changes.next().unwrap_or_default();
+    let (first, last) = (next(), next());
+    let (receipt, _) = open.submit_in(Txn::Begin, [vec![begin()], first.clone()].concat())?;
+    receipt.await.map_err(text("begin of a transaction"))?;
+    // The batch in the middle never came.
+    let (receipt, _) = open.submit_in(Txn::End { batches: 3 }, [last, vec![end()]].concat())?;
+    let error = refused(receipt.await, "an incomplete transaction")?;
+    ensure!(error.outcome() == Outcome::NotApplied, "an incomplete transaction is certainly not applied: {error}");
+    open.writer.barrier().await.map_err(text("barrier"))?;
+    open.holds(&before).await?;
+    open.image = before;
+    open.write(first).await?;
+    open.holds(&open.image).await?;
+    Ok(CaseOutcome::Passed)
+}
+
 struct FailingSink;
 
 #[async_trait]
@@ -509,9 +716,30 @@ async fn a_sync_makes_the_store_equal_to_the_image(harness: &mut dyn StoreHarnes
     if !open.store.capability().full_sync {
         return Ok(CaseOutcome::Skipped("the backend has no full sync"));
     }
-    // Topics of the same names with other ids among them, and families that grew or shrank.
+    // Credentials and tokens are rare: one of each that certainly goes.
+    let credential = UserScramCredentialRecord {
+        name: "leaver".to_owned(),
+        mechanism: 1,
+        salt: vec![1; 8],
+        stored_key: vec![2; 32],
+        server_key: vec![3; 32],
+        iterations: 4096,
+        ..UserScramCredentialRecord::default()
+    };
+    let token = DelegationTokenRecord {
+        owner: "User:leaver".to_owned(),
+        requester: "User:leaver".to_owned(),
+        issue_timestamp: TimestampMs(1_729_500_000_000),
+        max_timestamp: TimestampMs(1_730_104_800_000),
+        expiration_timestamp: TimestampMs(1_729_586_400_000),
+        token_id: "leaver".to_owned(),
+        ..DelegationTokenRecord::default()
+    };
+    open.write(vec![at_latest_version(credential), at_latest_version(token)]).await?;
+    // Families that grew or shrank, and topics that were created anew: same name and partitions, another id.
     let position = Position { end_offset: open.image.position().end_offset.plus(1000), ..open.image.position() };
-    let other = some_image(99, position)?;
+    let other = some_image(99, position, open.store.capability().lossless)?;
+    let other = with_topics_created_anew(&open.image, &other)?;
     open.writer.full_sync(&other).await.map_err(text("sync"))?;
     open.image = other;
     open.holds(&open.image).await?;
@@ -519,6 +747,25 @@ async fn a_sync_makes_the_store_equal_to_the_image(harness: &mut dyn StoreHarnes
     open.write(change).await?;
     open.holds(&open.image).await?;
     Ok(CaseOutcome::Passed)
+}
+
+/// The image with three topics of `before` in it, under other ids.
+fn with_topics_created_anew(
+    before: &MetadataImage,
+    image: &MetadataImage,
+) -> std::result::Result<MetadataImage, Broken> {
+    let mut delta = MetadataDelta::new(image);
+    let version = before.metadata_version_or_lowest().partition_record_version();
+    for (number, (name, id)) in (1..=3).zip(before.topics().iter_by_name()) {
+        let topic_id = TopicId(Uuid::from_u64_pair(1 << 40, number));
+        let topic = TopicRecord { name: name.to_string(), topic_id, ..TopicRecord::default() };
+        delta.replay(&topic.into()).map_err(|error| error.to_string())?;
+        for (partition, registration) in before.topics().partitions(id) {
+            let record = registration.to_record(topic_id, partition, version);
+            delta.replay(&record.into()).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(delta.apply(image.position(), image.timestamp()))
 }
 
 async fn random_batches_arrive_as_written(harness: &mut dyn StoreHarness) -> Verdict {

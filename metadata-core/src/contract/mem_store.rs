@@ -13,7 +13,9 @@ use crate::image::MetadataImage;
 use crate::leadership::{AfterClaim, Expected, Fence, KraftLeadership, Leadership, ZkClaim};
 use crate::metadata_version::MetadataVersion;
 use crate::record::MetadataRecord;
-use crate::store::{Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, SyncReport};
+use crate::store::{
+    Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, SyncReport, Txn,
+};
 
 /// Records handed to the sink at a time.
 const LOAD_RECORDS_MAX: usize = 64;
@@ -26,6 +28,27 @@ struct State {
     claim: Option<KraftLeadership>,
     claims: i32,
     failing: usize,
+    answers_lost: usize,
+    transaction: Option<Transaction>,
+    /// For [`Mutant::UnknownLandsLater`]: the batch, and whether a barrier was seen since.
+    late: Option<(MetadataImage, bool)>,
+}
+
+/// An open transaction. Nobody looks at what is in it: its last batch has the image with all of it.
+#[derive(Debug, Clone, Copy)]
+struct Transaction {
+    batches: u32,
+    end: Position,
+}
+
+impl State {
+    /// The late batch that no barrier stopped.
+    fn land(&mut self) {
+        if let Some((image, _)) = self.late.take_if(|(_, behind_barrier)| *behind_barrier) {
+            self.position = image.position();
+            self.image = image;
+        }
+    }
 }
 
 /// A projection kept in memory. Clones are the same store.
@@ -64,6 +87,11 @@ impl MemStore {
         self.state().failing = count;
     }
 
+    /// The next `count` batches happen, and the writer gets no answer.
+    pub fn lose_answers(&self, count: usize) {
+        self.state().answers_lost = count;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,26 +110,64 @@ impl MemStore {
         )
     }
 
-    fn apply(&self, claim: (KraftLeadership, i32), batch: &MetadataBatch) -> Result<Position> {
+    /// Writes a batch. `held` says whether the claim held when it was submitted, of which only a mutant makes use.
+    fn apply(&self, claim: (KraftLeadership, i32), batch: &MetadataBatch, held: bool) -> Result<Position> {
         let mut state = self.state();
         if state.failing > 0 {
             state.failing -= 1;
             return Err(Error::unknown(ErrorKind::Unavailable, "the server can't be reached"));
         }
         let stale = state.claims != claim.1;
-        if stale && !self.is(Mutant::FencingForgotten) {
+        if stale && !self.is(Mutant::FencingForgotten) && !(held && self.is(Mutant::LateWritesLand)) {
             let holder = state.claim.unwrap_or(claim.0);
             return Err(Self::fenced(&claim.0, &holder));
         }
-        if state.position != batch.expected() && !self.is(Mutant::ExpectedPositionIgnored) {
+        let here = state.transaction.map_or(state.position, |transaction| transaction.end);
+        if here != batch.expected() && !self.is(Mutant::ExpectedPositionIgnored) {
             return Err(Error::not_applied(
                 ErrorKind::Conflict,
-                format!("the store is at {}, the batch expects {}", state.position, batch.expected()),
+                format!("the store is at {here}, the batch expects {}", batch.expected()),
             ));
         }
-        state.image = if self.is(Mutant::LastRecordLost) { batch.before.clone() } else { batch.after.clone() };
-        state.position = batch.end();
+        let visible = self.advance_transaction(&mut state, batch)?;
+        let lost = visible && state.answers_lost > 0;
+        if lost {
+            state.answers_lost -= 1;
+        }
+        if lost && self.is(Mutant::UnknownLandsLater) {
+            state.late = Some((batch.after.clone(), false));
+        } else if visible || self.is(Mutant::TransactionVisibleEarly) {
+            state.image = match self.mutant {
+                Some(mutant) => mutant.after_batch(&state.image, &batch.after),
+                None => batch.after.clone(),
+            };
+            state.position = batch.end();
+        }
+        if lost {
+            return Err(Error::unknown(ErrorKind::Unavailable, "the answer was lost"));
+        }
         Ok(state.position)
+    }
+
+    /// Takes a batch into the open transaction, if it is of one. Returns whether all up to its end is visible now.
+    fn advance_transaction(&self, state: &mut State, batch: &MetadataBatch) -> Result<bool> {
+        let open = state.transaction.take();
+        let batches = open.map_or(1, |transaction| transaction.batches + 1);
+        match (batch.txn, open) {
+            (Txn::None, None) => Ok(true),
+            (Txn::Begin, None) | (Txn::In, Some(_)) => {
+                state.transaction = Some(Transaction { batches, end: batch.end() });
+                Ok(false)
+            }
+            (Txn::End { batches: said }, Some(_)) if said == batches || self.is(Mutant::IncompleteTransactionLands) => {
+                Ok(true)
+            }
+            (Txn::End { batches: said }, Some(_)) => Err(Error::not_applied(
+                ErrorKind::Conflict,
+                format!("the transaction has {batches} batches, not {said}; it is discarded, begin again"),
+            )),
+            (txn, _) => Err(Error::not_applied(ErrorKind::Invalid, format!("{txn:?} is out of order"))),
+        }
     }
 }
 
@@ -113,7 +179,8 @@ impl MetadataStore for MemStore {
 
     async fn load(&self, sink: &mut (dyn RecordSink + Send)) -> Result<Position> {
         let (image, position) = {
-            let state = self.state();
+            let mut state = self.state();
+            state.land();
             (state.image.clone(), state.position)
         };
         // What never came from a log has no feature levels and no migration state either.
@@ -137,7 +204,9 @@ impl MetadataStore for MemStore {
     }
 
     async fn position(&self) -> Result<Position> {
-        Ok(self.state().position)
+        let mut state = self.state();
+        state.land();
+        Ok(state.position)
     }
 
     async fn claim(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Claimed> {
@@ -165,6 +234,7 @@ impl MetadataStore for MemStore {
             state.claims += 1;
         }
         state.claim = Some(*leadership);
+        state.transaction = None;
         let next = match expected {
             Expected::Nothing => AfterClaim::Copy,
             Expected::Log(_) if state.synced => AfterClaim::Resume,
@@ -196,14 +266,20 @@ impl MetadataStore for MemStore {
     }
 }
 
-type Answer = oneshot::Sender<Result<Position>>;
+/// A batch in the queue.
+struct Submitted {
+    batch: MetadataBatch,
+    /// Whether the claim held at the call.
+    held: bool,
+    answer: oneshot::Sender<Result<Position>>,
+}
 
 /// Batches that were submitted and not written yet. They are written when somebody waits for them, as late as a slow
 /// server would: so the suite sees what is visible before an answer, and in which order.
 struct Queue {
     store: MemStore,
     claim: (KraftLeadership, i32),
-    batches: VecDeque<(MetadataBatch, Answer)>,
+    batches: VecDeque<Submitted>,
     failed: bool,
 }
 
@@ -211,16 +287,19 @@ impl Queue {
     fn write_next(&mut self) {
         let reversed = self.store.is(Mutant::OrderReversed);
         let next = if reversed { self.batches.pop_back() } else { self.batches.pop_front() };
-        let Some((batch, answer)) = next else { return };
+        let Some(Submitted { batch, held, answer }) = next else { return };
         if answer.is_closed() && self.store.is(Mutant::DroppedReceiptCancels) {
             return;
         }
         let result = if self.failed && !self.store.is(Mutant::HoleAfterFailure) {
             Err(Error::not_applied(ErrorKind::Conflict, "an earlier batch failed, and this one goes with it"))
         } else {
-            self.store.apply(self.claim, &batch)
+            self.store.apply(self.claim, &batch, held)
         };
-        self.failed |= result.is_err();
+        if result.is_err() {
+            self.failed = true;
+            self.store.state().transaction = None;
+        }
         let result = if self.store.is(Mutant::FailureAcknowledged) { Ok(batch.end()) } else { result };
         // Whoever dropped the receipt does not want the answer.
         let _ = answer.send(result);
@@ -255,13 +334,23 @@ impl StoreWriter for MemWriter {
 
     fn submit(&mut self, batch: MetadataBatch) -> Receipt {
         let (sender, receiver) = oneshot::channel();
-        self.queue().batches.push_back((batch, sender));
+        let out_of_order = {
+            let mut queue = self.queue();
+            let held = queue.store.state().claims == queue.claim.1;
+            queue.batches.push_back(Submitted { batch, held, answer: sender });
+            queue.store.is(Mutant::ReceiptsOutOfOrder)
+        };
         let queue = Arc::clone(&self.queue);
         Receipt::new(async move {
             queue.lock().unwrap_or_else(PoisonError::into_inner).write_all();
-            receiver.await.unwrap_or_else(|_| {
+            let answer = receiver.await.unwrap_or_else(|_| {
                 Err(Error::unknown(ErrorKind::Unavailable, "the writer was dropped before the answer came"))
-            })
+            });
+            if out_of_order {
+                // The answer is there, and shows at the second look only.
+                tokio::task::yield_now().await;
+            }
+            answer
         })
     }
 
@@ -271,7 +360,10 @@ impl StoreWriter for MemWriter {
             queue.write_all();
         }
         queue.failed = false;
-        let state = queue.store.state();
+        let mut state = queue.store.state();
+        if let Some((_, behind_barrier)) = &mut state.late {
+            *behind_barrier = true;
+        }
         if state.claims != queue.claim.1 && !queue.store.is(Mutant::FencingForgotten) {
             let holder = state.claim.unwrap_or(queue.claim.0);
             return Err(MemStore::fenced(&queue.claim.0, &holder));
@@ -285,9 +377,10 @@ impl StoreWriter for MemWriter {
         let mut state = queue.store.state();
         let equal = state.image.same_metadata(image) && position == image.position();
         let writes = !equal || queue.store.is(Mutant::SyncAlwaysWrites);
-        if !queue.store.is(Mutant::SyncDoesNothing) {
-            state.image = image.clone();
-        }
+        state.image = match queue.store.mutant {
+            Some(mutant) => mutant.after_sync(&state.image, image),
+            None => image.clone(),
+        };
         state.position = image.position();
         state.synced = true;
         Ok(SyncReport { compared: 1, written: u64::from(writes), ..SyncReport::default() })

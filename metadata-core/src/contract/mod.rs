@@ -2,7 +2,7 @@
 //!
 //! A backend supplies a [`StoreHarness`] and calls [`contract_tests!`](crate::contract_tests), which makes one `#[test]`
 //! of each case. A case that the backend's [`Capability`](crate::store::Capability) excludes prints why it was skipped. The
-//! suite itself is tested: each case passes on [`MemStore`] and every [`Mutant`] of it fails at least one.
+//! suite itself is tested: each case passes on [`MemStore`], and fails on every [`Mutant`] of it that the case names.
 
 mod cases;
 mod mem_log;
@@ -17,7 +17,7 @@ use async_trait::async_trait;
 pub use cases::{CASES, Case, CaseOutcome};
 pub use mem_log::MemLog;
 pub use mem_store::{MemStore, leadership};
-pub use mutant::Mutant;
+pub use mutant::{Family, KraftOnly, Mutant};
 pub use workload::Workload;
 
 use crate::leadership::KraftLeadership;
@@ -36,6 +36,13 @@ pub trait StoreHarness: Send {
     /// by itself, a log only knows real elections.
     fn takes_made_up_leadership(&self) -> bool {
         true
+    }
+
+    /// The answers to the next `count` writes get lost: they may happen, and the writer must not know. Returns whether
+    /// this harness can do it.
+    async fn lose_answers(&mut self, count: usize) -> bool {
+        let _ = count;
+        false
     }
 }
 
@@ -56,12 +63,16 @@ macro_rules! contract_tests {
                 a_batch_for_another_position_is_refused_and_changes_nothing
                 a_failed_batch_takes_all_later_ones_with_it
                 a_newer_claim_fences_the_earlier_writer
+                what_is_in_flight_lands_before_a_newer_claim_or_never
                 claiming_again_fences_our_own_earlier_writer
                 an_older_epoch_cannot_claim
                 another_node_cannot_claim_with_the_same_epoch
                 a_store_ahead_of_the_log_is_not_claimed
                 a_barrier_settles_everything_submitted
                 dropping_receipts_cancels_nothing
+                after_a_barrier_no_outcome_is_open
+                a_transaction_becomes_visible_as_a_whole
+                an_incomplete_transaction_leaves_no_trace
                 a_load_ends_with_the_error_of_its_sink
                 a_second_sync_writes_nothing
                 a_sync_makes_the_store_equal_to_the_image
@@ -93,22 +104,33 @@ pub fn case_names() -> Vec<&'static str> {
 ///
 /// # Panics
 /// When the store breaks the promise that the case is about, or there is no such case.
-#[expect(clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
+#[expect(clippy::panic, reason = "a test fails by panicking")]
 #[expect(clippy::print_stdout, reason = "a skipped case must be seen in the test's output")]
 pub fn run_case<H: StoreHarness>(name: &str, harness: impl Future<Output = H>) {
+    match check_case(name, harness) {
+        Ok(CaseOutcome::Passed) => {}
+        Ok(CaseOutcome::Skipped(reason)) => println!("contract case {name}: not run, {reason}"),
+        Err(broken) => panic!("contract case {name}: {broken}"),
+    }
+}
+
+/// As [`run_case`], and says what it found.
+///
+/// # Errors
+/// How the store breaks the promise that the case is about.
+///
+/// # Panics
+/// When there is no such case.
+#[expect(clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
+pub fn check_case<H: StoreHarness>(name: &str, harness: impl Future<Output = H>) -> Result<CaseOutcome, String> {
     let case = CASES.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("there is no case {name}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime for the case");
-    let outcome = runtime.block_on(async {
+    runtime.block_on(async {
         let mut harness = harness.await;
         (case.run)(&mut harness).await
-    });
-    match outcome {
-        Ok(CaseOutcome::Passed) => {}
-        Ok(CaseOutcome::Skipped(reason)) => println!("contract case {name}: not run, {reason}"),
-        Err(broken) => panic!("contract case {name}: {broken}"),
-    }
+    })
 }

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::id::{
-    AclId, BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, ProducerId, TimestampMs, TopicId,
+    AclId, BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, ProducerId, TimestampMs, TopicId,
 };
 use crate::image::{ConfigResource, ConfigResourceType, MetadataDelta, MetadataImage};
 use crate::metadata_version::MetadataVersion;
 use crate::record::{
-    AccessControlEntryRecord, ClientQuotaRecord, ConfigRecord, DelegationTokenRecord, MetadataRecord,
-    PartitionChangeRecord, PartitionRecord, ProducerIdsRecord, QuotaEntityData, RemoveAccessControlEntryRecord,
+    AccessControlEntryRecord, BrokerEndpoint, BrokerRegistrationChangeRecord, ClientQuotaRecord, ConfigRecord,
+    DelegationTokenRecord, FeatureLevelRecord, MetadataRecord, PartitionChangeRecord, PartitionRecord,
+    ProducerIdsRecord, QuotaEntityData, RegisterBrokerRecord, RegisterControllerRecord, RemoveAccessControlEntryRecord,
     RemoveDelegationTokenRecord, RemoveTopicRecord, RemoveUserScramCredentialRecord, TopicRecord,
-    UserScramCredentialRecord, VersionedRecord, record_version,
+    UnregisterBrokerRecord, UserScramCredentialRecord, VersionedRecord, record_version,
 };
 use crate::uuid::Uuid;
 
@@ -21,19 +22,26 @@ const CLIENTS: [&str; 3] = ["client-1", "client/1@domain", "*"];
 const TOPIC_CONFIGS: [(&str, &str); 3] =
     [("retention.ms", "86400000"), ("cleanup.policy", "compact"), ("max.message.bytes", "1048588")];
 
-/// A stream of changes that any Kafka controller could make and ZooKeeper can hold. Deterministic: the changes follow
-/// from the seed and the images alone.
+/// A stream of changes that any Kafka controller could make and, unless told otherwise, ZooKeeper can hold.
+/// Deterministic: the changes follow from the seed and the images alone.
 #[derive(Debug, Clone)]
 pub struct Workload {
     seed: u64,
     random: u64,
     made: u64,
+    kraft: bool,
 }
 
 impl Workload {
     /// The workload of this seed.
     pub fn new(seed: u64) -> Self {
-        Self { seed, random: seed ^ 0x9e37_79b9_7f4a_7c15, made: 0 }
+        Self { seed, random: seed ^ 0x9e37_79b9_7f4a_7c15, made: 0, kraft: false }
+    }
+
+    /// The workload of this seed with what only KRaft holds among it: registrations, finalized features, log directories,
+    /// eligible leader replicas. It takes a metadata version of [`MetadataVersion::V4_0_IV0`] or later.
+    pub fn of_kraft(seed: u64) -> Self {
+        Self { kraft: true, ..Self::new(seed) }
     }
 
     /// Splitmix64: small, and good enough to choose changes.
@@ -69,6 +77,10 @@ impl Workload {
     /// The next change on `image`: one to a dozen records that belong together.
     pub fn next_change(&mut self, image: &MetadataImage) -> Vec<VersionedRecord> {
         self.made += 1;
+        if self.kraft && self.below(3) == 0 {
+            let records = self.change_of_kraft(image);
+            return records.into_iter().map(|record| at_version(record, MetadataVersion::V4_0_IV0)).collect();
+        }
         let kind = self.below(20);
         let records = match kind {
             0..=3 => self.create_topic(image),
@@ -182,7 +194,11 @@ impl Workload {
                 let target = self.replicas();
                 let adding: Vec<_> = target.iter().filter(|id| !present.replicas.contains(id)).copied().collect();
                 let removing: Vec<_> = present.replicas.iter().filter(|id| !target.contains(id)).copied().collect();
-                change.replicas = Some(target.iter().chain(&removing).copied().collect());
+                let replicas: Vec<_> = target.iter().chain(&removing).copied().collect();
+                if !present.directories.is_empty() {
+                    change.directories = Some(vec![DirectoryId::UNASSIGNED; replicas.len()]);
+                }
+                change.replicas = Some(replicas);
                 change.adding_replicas = Some(adding);
                 change.removing_replicas = Some(removing);
             }
@@ -297,6 +313,79 @@ impl Workload {
         vec![record.into()]
     }
 
+    fn change_of_kraft(&mut self, image: &MetadataImage) -> Vec<MetadataRecord> {
+        let id = NodeId(i32::try_from(self.below(6)).unwrap_or(0) + 1);
+        match self.below(6) {
+            0 => match image.cluster().broker(id) {
+                Some(present) if self.below(4) == 0 => {
+                    let broker_epoch = present.epoch;
+                    vec![UnregisterBrokerRecord { broker_id: id, broker_epoch, ..Default::default() }.into()]
+                }
+                Some(present) => vec![
+                    BrokerRegistrationChangeRecord {
+                        broker_id: id,
+                        broker_epoch: present.epoch,
+                        fenced: if present.fenced { -1 } else { 1 },
+                        log_dirs: vec![DirectoryId(self.uuid())],
+                        ..Default::default()
+                    }
+                    .into(),
+                ],
+                None => vec![self.register_broker(id)],
+            },
+            1 => vec![self.register_broker(id)],
+            2 => vec![
+                RegisterControllerRecord {
+                    controller_id: NodeId(3000 + id.0),
+                    zk_migration_ready: self.below(2) == 0,
+                    ..Default::default()
+                }
+                .into(),
+            ],
+            3 => vec![
+                FeatureLevelRecord {
+                    name: "group.version".to_owned(),
+                    feature_level: i16::try_from(self.below(4)).unwrap_or(0),
+                    ..Default::default()
+                }
+                .into(),
+            ],
+            kind => self.change_partition_of_kraft(image, kind == 4),
+        }
+    }
+
+    fn register_broker(&mut self, id: NodeId) -> MetadataRecord {
+        RegisterBrokerRecord {
+            broker_id: id,
+            broker_epoch: BrokerEpoch(i64::try_from(self.made).unwrap_or(0)),
+            is_migrating_zk_broker: self.below(2) == 0,
+            end_points: vec![BrokerEndpoint {
+                name: "PLAINTEXT".to_owned(),
+                host: format!("host{id}"),
+                port: 9092,
+                ..Default::default()
+            }],
+            log_dirs: vec![DirectoryId(self.uuid())],
+            ..Default::default()
+        }
+        .into()
+    }
+
+    fn change_partition_of_kraft(&mut self, image: &MetadataImage, directories: bool) -> Vec<MetadataRecord> {
+        let Some(topic_id) = self.random_topic(image) else { return vec![self.register_broker(NodeId(1))] };
+        let partitions: Vec<_> = image.topics().partitions(topic_id).collect();
+        let Some((partition_id, present)) = partitions.get(self.below(partitions.len())) else { return Vec::new() };
+        let mut change =
+            PartitionChangeRecord { topic_id, partition_id: *partition_id, ..PartitionChangeRecord::default() };
+        if directories {
+            change.directories = Some(present.replicas.iter().map(|_| DirectoryId(self.uuid())).collect());
+        } else {
+            change.eligible_leader_replicas = Some(present.replicas.iter().take(self.below(3)).copied().collect());
+            change.last_known_elr = Some(present.replicas.iter().take(self.below(3)).copied().collect());
+        }
+        vec![change.into()]
+    }
+
     fn advance_producer_ids(&mut self, image: &MetadataImage) -> MetadataRecord {
         let present = image.producer_id().unwrap_or(ProducerId(0));
         ProducerIdsRecord {
@@ -311,8 +400,12 @@ impl Workload {
 
 /// The record at the version that the newest metadata version of Kafka 3.9 has it written in.
 pub(super) fn at_latest_version(record: impl Into<MetadataRecord>) -> VersionedRecord {
-    let record = record.into();
-    let version = record_version(&record, MetadataVersion::LATEST_PRODUCTION);
+    at_version(record.into(), MetadataVersion::LATEST_PRODUCTION)
+}
+
+/// The record as a cluster at this metadata version writes it.
+pub(super) fn at_version(record: MetadataRecord, metadata_version: MetadataVersion) -> VersionedRecord {
+    let version = record_version(&record, metadata_version);
     VersionedRecord { record, version }
 }
 
