@@ -57,9 +57,7 @@ impl Importer {
         if !is_password_key(name) {
             return Ok(text);
         }
-        let secret = self.context.secret.as_ref().ok_or_else(|| {
-            Malformed::new("the value is encrypted: set password.encoder.secret to the one that the brokers have")
-        })?;
+        let secret = self.context.secret.as_ref().ok_or_else(password::no_secret)?;
         password::decode(&text, secret)
     }
 }
