@@ -298,7 +298,8 @@ impl Actor {
             tracing::warn!(warning, "dual write");
         }
         report(&plan.unrepresentable);
-        queued.plan = Some(Planned::new(plan.ops, notify));
+        let withheld = plan.withheld_ops();
+        queued.plan = Some(Planned::new(plan.ops, notify, withheld));
         self.note_what_fits_again();
         self.leave_out_oversize();
     }

@@ -82,8 +82,28 @@ impl Queued {
 }
 
 impl Planned {
-    pub(super) fn new(ops: Vec<PlannedOp>, notify: bool) -> Self {
-        Self { ops, notify, replanned: BTreeMap::new(), to_mend: Vec::new(), mended: false }
+    /// `withheld` has the ops that are not to be sent from the start.
+    pub(super) fn new(ops: Vec<PlannedOp>, notify: bool, withheld: BTreeMap<u32, Replanned>) -> Self {
+        Self { ops, notify, replanned: withheld, to_mend: Vec::new(), mended: false }
+    }
+
+    /// Replaces all ops of `entities` by `whole`, which makes them whole. Before the first multi only: indices move.
+    pub(super) fn mend(&mut self, entities: &[Entity], whole: Vec<PlannedOp>) {
+        let mut kept = Vec::new();
+        let mut replanned = BTreeMap::new();
+        for (index, planned) in (0u32..).zip(std::mem::take(&mut self.ops)) {
+            if entities.contains(&planned.entity) {
+                continue;
+            }
+            if let (Some(instead), Ok(at)) = (self.replanned.remove(&index), u32::try_from(kept.len())) {
+                replanned.insert(at, instead);
+            }
+            kept.push(planned);
+        }
+        kept.extend(whole);
+        (self.ops, self.replanned) = (kept, replanned);
+        self.to_mend.clear();
+        self.mended = true;
     }
 
     /// Cuts the next multi from index `from` on. `room` is how many bytes of ops fit into it.
@@ -148,7 +168,7 @@ mod tests {
             entity: Entity::Token(format!("t{index}").into()),
             op: ZnodeOp::Set { path: format!("/n{index}").into(), data: Some(vec![b'x'; *size].into()) },
         });
-        Planned::new(ops.collect(), false)
+        Planned::new(ops.collect(), false, BTreeMap::new())
     }
 
     fn cuts(plan: &Planned, room: usize, left_out: &HashSet<Entity>) -> Vec<(Vec<u32>, u32, bool)> {
@@ -192,5 +212,16 @@ mod tests {
         let cut = plan.cut(0, 1000, 0, &HashSet::new());
         assert_eq!(cut.indices, [1, 2]);
         assert_eq!(cut.ops.first().map(|op| op.path()), Some("/other"));
+    }
+
+    #[test]
+    fn what_is_withheld_stays_withheld_when_an_entity_before_it_is_made_whole() {
+        let mut plan = planned(&[10; 4]);
+        plan.replanned.insert(2, Replanned::Nothing);
+        let whole = planned(&[10; 1]).ops;
+        plan.mend(&[Entity::Token("t1".into())], whole);
+        let kept: Vec<_> = plan.ops.iter().map(|op| op.entity.clone()).collect();
+        assert_eq!(kept, ["t0", "t2", "t3", "t0"].map(|id| Entity::Token(id.into())));
+        assert_eq!(plan.replanned.keys().collect::<Vec<_>>(), [&1]);
     }
 }

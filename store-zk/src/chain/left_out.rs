@@ -85,7 +85,7 @@ impl Actor {
         // Made from nothing, every znode of it is written.
         let fits = |entity: &Entity| {
             let whole = plan_sync(&projector, entity, &BTreeMap::new());
-            !whole.ops.iter().any(|planned| self.is_oversize(planned))
+            whole.unrepresentable.is_empty() && !whole.ops.iter().any(|planned| self.is_oversize(planned))
         };
         touched.retain(fits);
         if let Some(plan) = self.queue.get_mut(self.cursor.batch).and_then(|queued| queued.plan.as_mut()) {
@@ -140,10 +140,7 @@ impl Actor {
             self.left_out.remove(entity);
         }
         if let Some(plan) = self.queue.get_mut(self.cursor.batch).and_then(|queued| queued.plan.as_mut()) {
-            plan.ops.retain(|planned| !entities.contains(&planned.entity));
-            plan.ops.extend(ops);
-            plan.to_mend.clear();
-            plan.mended = true;
+            plan.mend(&entities, ops);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use metadata_core::id::PartitionEpoch;
+use metadata_core::id::{PartitionEpoch, ProducerId};
 
 use super::CompareContext;
 use crate::project::ExpectedZnode;
@@ -38,10 +38,25 @@ pub(crate) enum Meaning {
         /// The partition's epoch.
         epoch: i32,
     },
+    /// Passwords that are there can't be decrypted with the secret that we have: another one, or a newer way to encrypt.
+    Undecryptable(Malformed),
+    /// More producer ids were handed out than the image knows.
+    ProducerIdsAhead {
+        /// The first id that was not, by what is there.
+        found: ProducerId,
+        /// And by what should be there; `None` if none was.
+        expected: Option<ProducerId>,
+    },
     /// They don't say the same.
     Different,
     /// What is there can't be understood.
     Malformed(Malformed),
+}
+
+impl From<Malformed> for Meaning {
+    fn from(reason: Malformed) -> Self {
+        Self::Malformed(reason)
+    }
 }
 
 /// Compares by meaning. Both stand at `place`.
@@ -64,7 +79,7 @@ pub(crate) fn meaning(
             _ => Meaning::Same { masked: !same_bytes },
         },
         Ok(false) => Meaning::Different,
-        Err(reason) => Meaning::Malformed(reason),
+        Err(trouble) => trouble,
     }
 }
 
@@ -73,16 +88,16 @@ fn says_the_same(
     oracle: &ExpectedZnode,
     candidate: &Znode,
     context: &CompareContext,
-) -> Result<bool, Malformed> {
+) -> Result<bool, Meaning> {
     let expected = oracle.data.as_deref().unwrap_or_default();
     let found = candidate.data.as_deref().unwrap_or_default();
     let contents = (Some(expected), candidate.content());
     match place {
         Place::Topic(_) => Ok(TopicZnode::decode(expected)? == TopicZnode::decode(found)?),
-        Place::PartitionState(..) => same_state(expected, found, context),
+        Place::PartitionState(..) => Ok(same_state(expected, found, context)?),
         Place::TopicConfig(_) | Place::BrokerConfig(_) => {
             let (expected, found) = (ConfigZnode::decode(contents.0)?, ConfigZnode::decode(contents.1)?);
-            same_configs(&expected.0, &found.0, context)
+            same_configs(&expected, &found, context)
         }
         Place::User(_) | Place::UserClient(..) | Place::Client(_) | Place::Ip(_) => {
             let (expected, found) = (ConfigZnode::decode(contents.0)?, ConfigZnode::decode(contents.1)?);
@@ -90,7 +105,11 @@ fn says_the_same(
         }
         Place::ProducerIds => {
             let next = |data| ProducerIdBlock::decode(data).map(|block| block.map(|block| block.next()));
-            Ok(next(contents.0)? == next(contents.1)?)
+            let (expected, found) = (next(contents.0)?, next(contents.1)?);
+            match found {
+                Some(found) if Some(found) > expected => Err(Meaning::ProducerIdsAhead { found, expected }),
+                _ => Ok(expected == found),
+            }
         }
         Place::Acl(..) => Ok(AclZnode::decode(contents.0)?.entries == AclZnode::decode(contents.1)?.entries),
         Place::Token(_) => Ok(TokenZnode::decode(expected)? == TokenZnode::decode(found)?),
@@ -115,17 +134,20 @@ fn same_keys(one: &Properties, other: &Properties, same: impl Fn(&str, &str, &st
 }
 
 /// Passwords are compared in clear text. Without a secret they can't be projected, so they are not compared at all.
-fn same_configs(expected: &Properties, found: &Properties, context: &CompareContext) -> Result<bool, Malformed> {
+fn same_configs(expected: &ConfigZnode, found: &ConfigZnode, context: &CompareContext) -> Result<bool, Meaning> {
     let Some(secret) = &context.secret else {
         let open = |properties: &Properties| -> Properties {
             let open = properties.iter().filter(|(key, _)| !is_password_key(key));
             open.map(|(key, value)| (key.clone(), value.clone())).collect()
         };
-        return Ok(open(expected) == open(found));
+        return Ok(open(&expected.0) == open(&found.0));
     };
+    if let Some((key, reason)) = password::undecryptable(found, Some(secret)).pop_first() {
+        return Err(Meaning::Undecryptable(Malformed::new(format!("`{key}`: {reason}"))));
+    }
     let clear = |text: &str| password::decode(text, secret).ok();
-    Ok(same_keys(expected, found, |key, one, other| {
-        one == other || (is_password_key(key) && clear(one).is_some() && clear(one) == clear(other))
+    Ok(same_keys(&expected.0, &found.0, |key, one, other| {
+        one == other || (is_password_key(key) && clear(one).is_some_and(|one| clear(other) == Some(one)))
     }))
 }
 

@@ -12,6 +12,8 @@
 //! | producer ids | the block's broker and first id |
 //! | access control entries | their order, and how words are spelled |
 //!
+//! Passwords that the secret does not decrypt are a difference: they can't be compared.
+//!
 //! A partition's version below its epoch is a difference. A version above it can't be mended by writing: it is masked, and
 //! reported as a warning.
 
@@ -36,7 +38,7 @@ use crate::znode::path::{Family, Place, walk_order};
 pub struct CompareContext {
     /// The claimed ZooKeeper controller epoch: the highest that a partition state may have.
     pub zk_epoch: ZkControllerEpoch,
-    /// `password.encoder.secret`, to compare passwords by what they say.
+    /// `password.encoder.*`, to compare passwords by what they say.
     pub secret: Option<PasswordSecret>,
 }
 
@@ -103,7 +105,11 @@ impl Comparer {
                     }
                     true
                 }
-                Meaning::VersionBehind { .. } | Meaning::Different | Meaning::Malformed(_) => false,
+                Meaning::VersionBehind { .. }
+                | Meaning::Undecryptable(_)
+                | Meaning::ProducerIdsAhead { .. }
+                | Meaning::Different
+                | Meaning::Malformed(_) => false,
             },
             // The node of a container that Kafka would make on its next start, too.
             (None, Some(_)) if matches!(place, Place::Container) => true,
@@ -313,6 +319,19 @@ mod tests {
         comparer.znode(path, Some(&expected(path, &config(r#""a":"1""#))), Some(&found(&with, 0)));
         let total = comparer.finish().0.total();
         assert_eq!((total.masked, total.divergent), (1, 0));
+    }
+
+    #[test]
+    fn passwords_that_the_secret_does_not_decrypt_differ_and_say_why() {
+        let text = |secret: &str| {
+            let encoded = password::encode("hunter2", "p", "k", &PasswordSecret::new(secret));
+            config(&format!(r#""ssl.key.password":"{encoded}""#))
+        };
+        let (masked, divergent, comparison, _) =
+            compare("/config/brokers/1", &text("encoder-secret"), Some((&text("another"), 0)));
+        assert_eq!((masked, divergent), (0, 1));
+        let found = comparison.differences[0].candidate.as_deref().unwrap();
+        assert!(found.starts_with("`ssl.key.password`: the password can't be decrypted"), "{found}");
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub(super) fn sides(
             Meaning::Malformed(reason) => {
                 return (Some(show(place, expected.data.as_deref(), None)), Some(format!("malformed: {reason}")));
             }
+            Meaning::Undecryptable(reason) => {
+                return (Some(show(place, expected.data.as_deref(), None)), Some(reason.to_string()));
+            }
             Meaning::VersionBehind { version, epoch } => {
                 return (Some(format!("version {epoch}")), Some(format!("version {version}")));
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::ordmap::DiffItem;
-use metadata_core::image::{ConfigEntries, ConfigResource, ConfigResourceType, MetadataImage};
+use metadata_core::image::{ConfigResource, ConfigResourceType, MetadataImage};
 use metadata_core::store::Unrepresentable;
 
 use super::planner::{Planner, loss};
@@ -56,20 +56,35 @@ pub(super) fn lost_topic_config(name: &str) -> Unrepresentable {
     loss(format!("config of topic {name:?}"), "the topic does not exist")
 }
 
-/// The passwords among a resource's configs that can't be encrypted.
-pub(super) fn lost_passwords<'a>(
-    entity: &'a Entity,
-    entries: &'a BTreeMap<String, String>,
-    context: &ProjectionContext,
-) -> impl Iterator<Item = Unrepresentable> + 'a {
-    let missing = context.secret.is_none();
-    entries
-        .keys()
-        .filter(move |key| missing && is_password_key(key))
-        .map(move |key| loss(format!("{key} in the {entity}"), "password.encoder.secret is not set"))
+/// Why an entity's znodes are withheld: its config holds passwords, and there is no secret to encrypt them with. Whatever
+/// was written would lack them, and so erase those that brokers start with.
+pub(super) fn withheld(image: &MetadataImage, entity: &Entity, context: &ProjectionContext) -> Option<Unrepresentable> {
+    if context.secret.is_some() {
+        return None;
+    }
+    let resource = match entity {
+        Entity::Topic(name) => ConfigResource::topic(Arc::clone(name)),
+        Entity::BrokerConfig(znode) => broker_resource(znode),
+        _ => return None,
+    };
+    let passwords: Vec<&str> =
+        image.config(&resource)?.keys().map(String::as_str).filter(|key| is_password_key(key)).collect();
+    (!passwords.is_empty()).then(|| {
+        let reason = format!(
+            "it holds passwords ({}) and password.encoder.secret is not set: it stays as it is there",
+            passwords.join(", ")
+        );
+        loss(entity.to_string(), reason)
+    })
 }
 
-/// The data of a config node; passwords are encrypted, and left out where there is no secret.
+fn broker_resource(znode: &str) -> ConfigResource {
+    let name = if znode == DEFAULT { "" } else { znode };
+    ConfigResource { resource_type: ConfigResourceType::Broker, name: name.into() }
+}
+
+/// The data of a config node; passwords are encrypted. Without a secret they are missing, which is good for comparing the
+/// rest and for nothing else: see [`withheld`].
 fn data(znode_path: &str, entries: &BTreeMap<String, String>, context: &ProjectionContext) -> Bytes {
     let properties: Vec<(&str, Cow<'_, str>)> = entries
         .iter()
@@ -101,8 +116,7 @@ pub(super) fn topic_node(image: &MetadataImage, name: &str, context: &Projection
 /// The config node of a broker, by the node's name. It exists if the broker has configs, even where all of them are
 /// passwords that can't be encrypted: what exists must not depend on the secret.
 pub(super) fn broker_node(image: &MetadataImage, znode: &str, context: &ProjectionContext) -> Option<ExpectedZnode> {
-    let name = if znode == DEFAULT { "" } else { znode };
-    let resource = ConfigResource { resource_type: ConfigResourceType::Broker, name: name.into() };
+    let resource = broker_resource(znode);
     let entries = image.config(&resource).filter(|entries| !entries.is_empty())?;
     place_of(&resource, image).ok()?;
     let znode_path = path::broker_config(znode);
@@ -113,8 +127,7 @@ pub(super) fn broker_node(image: &MetadataImage, znode: &str, context: &Projecti
 pub(super) fn create_topic_config(image: &MetadataImage, name: &str, entity: &Entity, planner: &mut Planner<'_>) {
     let znode_path = path::topic_config(name);
     planner.create(entity, znode_path.as_str(), Some(topic_data(image, name, planner.context)));
-    if let Some(entries) = image.config(&ConfigResource::topic(name)) {
-        planner.unrepresentable(lost_passwords(entity, entries, planner.context));
+    if image.config(&ConfigResource::topic(name)).is_some() {
         planner.notify(entity, &znode_path);
     }
 }
@@ -134,7 +147,6 @@ pub(super) fn project(before: &MetadataImage, after: &MetadataImage, planner: &m
                     let entity = Entity::Topic(Arc::clone(&name));
                     let znode_path = path::topic_config(&name);
                     planner.set(&entity, znode_path.as_str(), Some(topic_data(after, &name, planner.context)));
-                    report_passwords(&entity, new, planner);
                     planner.notify(&entity, &znode_path);
                 }
             }
@@ -143,16 +155,9 @@ pub(super) fn project(before: &MetadataImage, after: &MetadataImage, planner: &m
                 let entity = Entity::BrokerConfig(znode);
                 let context = planner.context;
                 planner.replace(&entity, &znode_path, old, new, |entries| data(&znode_path, &entries.0, context));
-                report_passwords(&entity, new, planner);
             }
             // What is going away is no loss.
             Err(lost) => planner.unrepresentable(new.map(|_| lost)),
         }
-    }
-}
-
-fn report_passwords(entity: &Entity, entries: Option<&Arc<ConfigEntries>>, planner: &mut Planner<'_>) {
-    if let Some(entries) = entries {
-        planner.unrepresentable(lost_passwords(entity, &entries.0, planner.context));
     }
 }

@@ -8,7 +8,10 @@
 //! plan after a failover, under a new claim, counts the same operations. The claimed epoch, the secret and the access
 //! mode only go into data. Change [`PROJECTION_VERSION`] with every change that breaks this for images of before.
 //!
-//! What ZooKeeper can't hold is left out and reported ([`Unrepresentable`]); it is never an error.
+//! What ZooKeeper can't hold is left out and reported ([`Unrepresentable`]); it is never an error. Nor is what must not be
+//! written: without `password.encoder.secret` a config with passwords can't be written whole, and stays as it is. A batch's
+//! plan has its operations all the same, so that the others keep their indices, and says that they are withheld
+//! ([`Plan::withheld`]); a full sync has none.
 //!
 //! # Normal forms
 //!
@@ -49,6 +52,7 @@ mod sync;
 mod tokens;
 mod topics;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -79,7 +83,7 @@ pub struct ProjectionContext {
     /// The claimed ZooKeeper controller epoch, written into partition states. (Kafka writes the KRaft epoch there, which
     /// makes partitions untouchable after a rollback: KAFKA-20488.)
     pub zk_epoch: ZkControllerEpoch,
-    /// `password.encoder.secret` of the brokers, if there is one. Without it passwords can't be projected.
+    /// `password.encoder.*` of the brokers, if there is a secret. Without it configs with passwords are not written.
     pub secret: Option<PasswordSecret>,
     /// `zookeeper.set.acl`: whether new znodes are protected.
     pub secure: bool,
@@ -93,10 +97,20 @@ pub struct Plan {
     /// Operations. A prefix of them leaves every entity either as before, as after, or in between in a way that the rest
     /// of them completes.
     pub ops: Vec<PlannedOp>,
+    /// Entities whose operations must not be sent: what they write is not whole. They keep their indices.
+    pub withheld: BTreeSet<Entity>,
     /// What of the changes has no place in ZooKeeper.
     pub unrepresentable: Vec<Unrepresentable>,
     /// What an operator must know before going back to ZooKeeper, a sentence each.
     pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// The operations that must not be sent, by index, as if each had been planned anew to nothing.
+    pub fn withheld_ops(&self) -> BTreeMap<u32, Replanned> {
+        let ops = (0u32..).zip(&self.ops);
+        ops.filter(|(_, op)| self.withheld.contains(&op.entity)).map(|(index, _)| (index, Replanned::Nothing)).collect()
+    }
 }
 
 /// A znode as it should be.
@@ -141,7 +155,14 @@ pub fn project(before: &MetadataImage, after: &MetadataImage, context: &Projecti
     project_producer_id(before, after, &mut planner);
     acls::project(before, after, &mut planner);
     tokens::project(before, after, &mut planner);
-    planner.finish()
+    let mut plan = planner.finish();
+    let touched: BTreeSet<&Entity> = plan.ops.iter().map(|op| &op.entity).collect();
+    let withheld =
+        touched.into_iter().filter_map(|entity| Some((entity.clone(), configs::withheld(after, entity, context)?)));
+    let (withheld, losses): (BTreeSet<Entity>, Vec<Unrepresentable>) = withheld.unzip();
+    plan.withheld = withheld;
+    plan.unrepresentable.extend(losses);
+    plan
 }
 
 fn project_producer_id(before: &MetadataImage, after: &MetadataImage, planner: &mut Planner<'_>) {

@@ -20,6 +20,11 @@ impl<'c> Planner<'c> {
         Self { context, plan: Plan::default() }
     }
 
+    /// How many operations there are so far.
+    pub(super) fn len(&self) -> usize {
+        self.plan.ops.len()
+    }
+
     pub(super) fn finish(self) -> Plan {
         self.plan
     }

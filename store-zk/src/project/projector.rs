@@ -139,19 +139,19 @@ impl<'a> Projector<'a> {
         Box::new(names.filter_map(move |name| acls::node(self.image, pattern, resource, name)))
     }
 
+    /// Why nothing may be written to an entity's znodes, although the image has it.
+    pub(super) fn withheld(&self, entity: &Entity) -> Option<Unrepresentable> {
+        configs::withheld(self.image, entity, self.context)
+    }
+
     /// Everything in the image that has no place in ZooKeeper.
     pub fn unrepresentable(&self) -> Vec<Unrepresentable> {
         let topics = self.image.topics().iter_by_name().filter_map(|(name, _)| topics::lost_topic(name));
         let configs =
-            self.image.configs().iter().flat_map(|(resource, entries)| match configs::place_of(resource, self.image) {
-                Ok(place) => {
-                    let entity = match place {
-                        configs::ConfigPlace::Topic(name) => Entity::Topic(name),
-                        configs::ConfigPlace::Broker(znode) => Entity::BrokerConfig(znode),
-                    };
-                    configs::lost_passwords(&entity, &entries.0, self.context).collect()
-                }
-                Err(lost) => vec![lost],
+            self.image.configs().keys().filter_map(|resource| match configs::place_of(resource, self.image) {
+                Ok(configs::ConfigPlace::Topic(name)) => self.withheld(&Entity::Topic(name)),
+                Ok(configs::ConfigPlace::Broker(znode)) => self.withheld(&Entity::BrokerConfig(znode)),
+                Err(lost) => Some(lost),
             });
         let acls = self.image.acls().patterns().flat_map(|pattern| acls::losses(self.image, pattern));
         let tokens = self.image.tokens().iter().filter_map(|(id, token)| tokens::lost(id, token));

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use metadata_core::id::PartitionEpoch;
+use metadata_core::store::Unrepresentable;
 
-use super::planner::Planner;
+use super::planner::{Planner, loss};
 use super::{Entity, ExpectedZnode, PlannedOp, Projector};
 use crate::compare::{CompareContext, Meaning, meaning};
 use crate::znode::Znode;
@@ -26,6 +27,8 @@ pub struct SyncPlan {
     pub written: u64,
     /// Znodes that are deleted.
     pub deleted: u64,
+    /// What stays as it is although it differs.
+    pub unrepresentable: Vec<Unrepresentable>,
     /// What an operator must know before going back to ZooKeeper, a sentence each.
     pub warnings: Vec<String>,
 }
@@ -37,7 +40,14 @@ pub struct SyncPlan {
 /// deleted whole and created anew. A partition's state is written only if its meaning differs, then as often as it takes
 /// to bring its version up to the partition's epoch; a version above the epoch can't be mended and is reported. What
 /// Kafka does not know is left alone, unless it stands below something that must go.
+///
+/// Three things are never written over. A config with passwords stays as it is without a secret ([`Projector`] reports
+/// it), and so does one whose passwords the secret does not decrypt: writing would destroy what brokers start with. A
+/// producer id block beyond the image's stays: a lower one would have ids handed out twice.
 pub fn plan_sync(projector: &Projector<'_>, entity: &Entity, actual: &BTreeMap<String, Znode>) -> SyncPlan {
+    if projector.withheld(entity).is_some() {
+        return SyncPlan { compared: actual.len() as u64, ..SyncPlan::default() };
+    }
     let expected = projector.expected(entity);
     let mut sync = Sync {
         entity,
@@ -54,7 +64,7 @@ pub fn plan_sync(projector: &Projector<'_>, entity: &Entity, actual: &BTreeMap<S
         }
     }
     let plan = sync.planner.finish();
-    SyncPlan { ops: plan.ops, warnings: plan.warnings, ..sync.plan }
+    SyncPlan { ops: plan.ops, unrepresentable: plan.unrepresentable, warnings: plan.warnings, ..sync.plan }
 }
 
 struct Sync<'p> {
@@ -118,9 +128,25 @@ impl Sync<'_> {
             Meaning::VersionAhead { version, epoch } => self.warn_ahead(node, version, epoch),
             Meaning::VersionBehind { version, epoch } => {
                 if let Some(data) = &node.data {
-                    self.plan.written += 1;
+                    let before = self.planner.len();
                     self.planner.pad(self.entity, &node.path, data, version, epoch);
+                    // A gap too wide is not closed.
+                    self.plan.written += u64::from(self.planner.len() > before);
                 }
+            }
+            Meaning::Undecryptable(reason) => {
+                let reason = format!("{}: {reason}; it stays as it is there", node.path);
+                self.planner.unrepresentable([loss(self.entity.to_string(), reason)]);
+            }
+            Meaning::ProducerIdsAhead { found, expected } => self.planner.warn(format!(
+                "{}: ZooKeeper's next producer id is {found}, {}; it stays, since a lower one would be handed out again. \
+                 Check that this is the right data directory",
+                node.path,
+                expected.map_or_else(|| "and the log has none".to_owned(), |next| format!("above the log's {next}")),
+            )),
+            // Nothing is to be written, and what it stands for is not known.
+            Meaning::Malformed(reason) if node.data.is_none() => {
+                self.planner.warn(format!("{}: {reason}; it stays as it is", node.path));
             }
             Meaning::Different | Meaning::Malformed(_) => {
                 self.plan.written += 1;

@@ -7,7 +7,7 @@ use crate::kafka_tree::{Choices, KafkaTree};
 use crate::normal::normal;
 use crate::tree::Tree;
 use metadata_core::id::{Position, TimestampMs, ZkControllerEpoch};
-use metadata_core::image::{MetadataDelta, MetadataImage};
+use metadata_core::image::{ConfigResourceType, MetadataDelta, MetadataImage};
 use metadata_core::metadata_version::MetadataVersion;
 use proptest::prelude::*;
 use store_zk::compare::{Comparer, compare_trees};
@@ -25,8 +25,17 @@ fn context() -> ProjectionContext {
     ProjectionContext { zk_epoch: ZkControllerEpoch(9), secret: Some(secret()), secure: true, notify: true }
 }
 
+/// Nobody told us the secret.
+fn blind() -> ProjectionContext {
+    ProjectionContext { secret: None, ..context() }
+}
+
 fn import(znodes: &BTreeMap<String, Znode>) -> (MetadataImage, Imported) {
-    let context = ImportContext { secret: Some(secret()), metadata_version: MetadataVersion::V3_9_IV0 };
+    import_with(Some(secret()), znodes)
+}
+
+fn import_with(secret: Option<PasswordSecret>, znodes: &BTreeMap<String, Znode>) -> (MetadataImage, Imported) {
+    let context = ImportContext { secret, metadata_version: MetadataVersion::V3_9_IV0 };
     let (records, imported) = import_tree(znodes, context).unwrap_or_else(|error| panic!("{error:#?}"));
     let mut delta = MetadataDelta::new(&MetadataImage::empty());
     delta.replay_all(&records).unwrap();
@@ -70,8 +79,11 @@ fn all_entities(projector: &Projector<'_>, tree: &Tree) -> Vec<Entity> {
 
 /// A full sync as the write chain does it. Returns how many operations it took, and the warnings.
 fn full_sync(image: &MetadataImage, tree: &mut Tree) -> (usize, Vec<String>) {
-    let context = context();
-    let projector = Projector::new(image, &context);
+    full_sync_with(&context(), image, tree)
+}
+
+fn full_sync_with(context: &ProjectionContext, image: &MetadataImage, tree: &mut Tree) -> (usize, Vec<String>) {
+    let projector = Projector::new(image, context);
     let (mut ops, mut warnings) = (0, Vec::new());
     for entity in all_entities(&projector, tree) {
         let actual = tree.below(&entity.roots(), entity != Entity::Containers);
@@ -91,6 +103,27 @@ fn divergent(image: &MetadataImage, tree: &Tree) -> (u64, Comparer) {
     let (comparison, _) = std::mem::replace(&mut comparer, Comparer::new((&context).into(), 10)).finish();
     assert!(comparison.total().compared > 0);
     (comparison.total().divergent, comparer)
+}
+
+/// Edits after which a broker has a password.
+fn edits_with_password() -> impl Strategy<Value = Vec<Edit>> {
+    edits().prop_map(|mut edits| {
+        edits.push(Edit::Config { resource: 1, key: 3, value: Some("hunter2".to_owned()) });
+        edits
+    })
+}
+
+/// The entities whose config holds a password.
+fn with_passwords(image: &MetadataImage) -> BTreeSet<Entity> {
+    let configs = image.configs().iter();
+    let with = configs.filter(|(_, entries)| entries.0.keys().any(|key| key.ends_with("ssl.key.password")));
+    with.filter_map(|(resource, _)| match (resource.resource_type, &*resource.name) {
+        (ConfigResourceType::Topic, name) => image.topics().id(name).map(|_| Entity::Topic(name.into())),
+        (ConfigResourceType::Broker, "") => Some(Entity::BrokerConfig("<default>".into())),
+        (ConfigResourceType::Broker, id @ ("1" | "20")) => Some(Entity::BrokerConfig(id.into())),
+        _ => None,
+    })
+    .collect()
 }
 
 proptest! {
@@ -140,7 +173,10 @@ proptest! {
         let target = Editor::numbering_from(if other_ids { 1000 } else { 0 }).apply(&target);
         let mut tree = Tree { znodes: kafka_tree(&source, seed), ..Tree::default() };
         let (_, warnings) = full_sync(&target, &mut tree);
-        prop_assert_eq!(divergent(&target, &tree).0, 0);
+        // A producer id that was handed out is never handed out again.
+        let ahead = source.producer_id() > target.producer_id().filter(|next| next.0 > 0);
+        prop_assert_eq!(divergent(&target, &tree).0, u64::from(ahead));
+        prop_assert_eq!(warnings.iter().filter(|warning| warning.contains("next producer id")).count(), usize::from(ahead));
         for node in projected(&target) {
             let epoch = node.partition_epoch.map(|epoch| epoch.0);
             let version = tree.znodes[&*node.path].version.0;
@@ -150,6 +186,52 @@ proptest! {
             }
         }
         prop_assert_eq!(full_sync(&target, &mut tree).0, 0);
+    }
+
+    #[test]
+    fn without_a_secret_what_is_imported_has_no_passwords(edits in edits_with_password()) {
+        let image = Editor::new().apply(&edits);
+        let tree = Tree::of(&image, &blind());
+        let (imported, _) = import_with(None, &tree.znodes);
+        let normal = normal(&image, false);
+        prop_assert!(imported.same_metadata(&normal), "{:#?}\n{:#?}", imported, normal);
+    }
+
+    #[test]
+    fn a_sync_without_a_secret_leaves_configs_with_passwords_and_does_the_rest(
+        source in edits(), target in edits_with_password(), seed: u64,
+    ) {
+        let source = normal(&Editor::new().apply(&source), true);
+        let target = Editor::new().apply(&target);
+        let mut tree = Tree { znodes: kafka_tree(&source, seed), ..Tree::default() };
+        let before = tree.clone();
+        full_sync_with(&blind(), &target, &mut tree);
+        let withheld = with_passwords(&target);
+        prop_assert!(!withheld.is_empty());
+        for entity in withheld {
+            prop_assert_eq!(tree.below(&entity.roots(), true), before.below(&entity.roots(), true), "{}", entity);
+        }
+        prop_assert_eq!(full_sync_with(&blind(), &target, &mut tree).0, 0);
+    }
+
+    #[test]
+    fn a_change_without_a_secret_leaves_configs_with_passwords_and_does_the_rest(
+        start in edits_with_password(), step in proptest::collection::vec(edit(), 1..8),
+    ) {
+        let mut editor = Editor::new();
+        let before = editor.apply(&start);
+        let after = editor.apply(&step);
+        let mut tree = Tree::of(&before, &context());
+        let there = tree.clone();
+        let plan = project(&before, &after, &blind());
+        tree.apply_plan(&plan);
+        let mut expected = Tree::of(&after, &context());
+        for entity in &plan.withheld {
+            prop_assert!(with_passwords(&after).contains(entity), "{}", entity);
+            expected.znodes.retain(|path, _| Entity::at(path).as_ref() != Some(entity));
+            expected.znodes.extend(there.below(&entity.roots(), true));
+        }
+        prop_assert_eq!(tree.content(), expected.content());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What a plan must get right, one claim a test. The letters are those of the lists of known traps: L for those of the
 //! ZooKeeper side, G for those of the driver.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use metadata_core::id::{
     AclId, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, Position, TimestampMs, TopicId,
     ZkControllerEpoch,
@@ -8,9 +10,13 @@ use metadata_core::id::{
 use metadata_core::image::{MetadataDelta, MetadataImage, ScramCredential, ScramKey};
 use metadata_core::record::*;
 use metadata_core::uuid::Uuid;
-use store_zk::project::{CreateMode, PADDING_MAX, Plan, ProjectionContext, Projector, ZnodeOp, project};
+use store_zk::project::{
+    CreateMode, Entity, PADDING_MAX, Plan, ProjectionContext, Projector, Replanned, ZnodeOp, project,
+};
 use store_zk::znode::access::Access;
 use store_zk::znode::password::{self, PasswordSecret};
+
+use crate::tree::Tree;
 
 pub(crate) fn context() -> ProjectionContext {
     ProjectionContext {
@@ -342,20 +348,40 @@ fn passwords_are_never_written_in_clear_text() {
     assert_eq!(password::decode(encoded, &secret).as_deref(), Ok("hunter2"));
 }
 
+/// Whoever wrote such a config without its passwords would erase what the broker starts with.
 #[test]
-fn without_a_secret_passwords_are_left_out_and_reported() {
+fn without_a_secret_a_config_with_passwords_is_withheld_and_reported() {
     let after = image([config(4, "1", "ssl.key.password", Some("hunter2")), config(4, "2", "a", Some("b"))]);
-    let context = ProjectionContext { secret: None, notify: false, ..context() };
-    let plan = project(&MetadataImage::empty(), &after, &context);
-    let expected = [
-        r#"create /config/brokers/1 {"version":1,"config":{}}"#,
-        r#"create /config/brokers/2 {"version":1,"config":{"a":"b"}}"#,
-    ];
-    assert_eq!(lines(&plan), expected);
+    let blind = ProjectionContext { secret: None, notify: false, ..context() };
+    let plan = project(&MetadataImage::empty(), &after, &blind);
+    // Its operations keep their places.
+    assert_eq!(verbs(&plan), ["create /config/brokers/1", "create /config/brokers/2"]);
+    assert_eq!(plan.withheld, BTreeSet::from([Entity::BrokerConfig("1".into())]));
+    assert_eq!(plan.withheld_ops(), BTreeMap::from([(0, Replanned::Nothing)]));
     assert_eq!(plan.unrepresentable.len(), 1);
-    assert_eq!(plan.unrepresentable[0].entity, "ssl.key.password in the config of broker 1");
-    assert_eq!(plan.unrepresentable, Projector::new(&after, &context).unrepresentable());
+    assert_eq!(plan.unrepresentable[0].entity, "config of broker 1");
+    assert!(plan.unrepresentable[0].reason.contains("ssl.key.password"), "{:?}", plan.unrepresentable);
+    assert_eq!(plan.unrepresentable, Projector::new(&after, &blind).unrepresentable());
     assert!(!format!("{plan:?}").contains("hunter2"));
+    // With a secret nothing is, and without passwords neither.
+    assert_eq!(
+        step(&MetadataImage::empty(), [config(4, "1", "ssl.key.password", Some("p"))]).withheld,
+        BTreeSet::new()
+    );
+    let gone = then(&after, [config(4, "1", "ssl.key.password", None)]);
+    assert_eq!(project(&after, &gone, &blind).withheld, BTreeSet::new());
+}
+
+#[test]
+fn a_change_without_a_secret_leaves_the_passwords_that_are_there() {
+    let before = image([config(4, "1", "a", Some("1")), config(4, "1", "ssl.key.password", Some("hunter2"))]);
+    let mut tree = Tree::of(&before, &context());
+    let there = tree.clone();
+    let after = then(&before, [config(4, "1", "a", Some("2"))]);
+    let plan = project(&before, &after, &ProjectionContext { secret: None, ..context() });
+    assert!(!plan.ops.is_empty());
+    tree.apply_plan(&plan);
+    assert_eq!(tree, there);
 }
 
 /// KAFKA-14970: quotas and credentials share a node, so each write has both.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use metadata_core::image::MetadataImage;
-use metadata_core::record::MetadataRecord;
-use store_zk::project::{Entity, Plan, Projector, SyncPlan, plan_sync};
+use metadata_core::record::{MetadataRecord, ProducerIdsRecord};
+use store_zk::project::{Entity, PADDING_MAX, Plan, ProjectionContext, Projector, SyncPlan, plan_sync};
 use store_zk::znode::Znode;
+use store_zk::znode::password::{self, PasswordSecret};
 
 use crate::project_traps::{acl, config, context, image, lines, partition, quota, scram, topic};
 use crate::tree::Tree;
@@ -26,8 +27,11 @@ fn tree(image: &MetadataImage, edits: &[(&str, Option<&str>)]) -> Tree {
 }
 
 fn sync(image: &MetadataImage, tree: &Tree, entity: &Entity) -> SyncPlan {
-    let context = context();
-    let projector = Projector::new(image, &context);
+    sync_with(&context(), image, tree, entity)
+}
+
+fn sync_with(context: &ProjectionContext, image: &MetadataImage, tree: &Tree, entity: &Entity) -> SyncPlan {
+    let projector = Projector::new(image, context);
     let actual: BTreeMap<String, Znode> = tree.below(&entity.roots(), *entity != Entity::Containers);
     plan_sync(&projector, entity, &actual)
 }
@@ -279,4 +283,93 @@ fn brokers_hear_of_what_a_sync_changes_and_of_nothing_else() {
     assert_eq!(ops(&sync(&empty, &tree(&with, &[]), &entity)), ["delete /config/users/u", notify]);
     let leftover = tree(&empty, &[("/config/users/u", Some(r#"{"version":1,"config":{}}"#))]);
     assert_eq!(ops(&sync(&empty, &leftover, &entity)), ["delete /config/users/u"]);
+}
+
+fn broker() -> Entity {
+    Entity::BrokerConfig("1".into())
+}
+
+fn with_password() -> MetadataImage {
+    image([config(4, "1", "a", Some("1")), config(4, "1", "ssl.key.password", Some("hunter2"))])
+}
+
+/// The config of broker 1 as brokers with this secret have it, with another value of `a`.
+fn encrypted_with(secret: &PasswordSecret) -> Tree {
+    let encoded = password::encode("hunter2", "elsewhere", "k", secret);
+    let data = format!(r#"{{"version":1,"config":{{"a":"2","ssl.key.password":"{encoded}"}}}}"#);
+    tree(&with_password(), &[("/config/brokers/1", Some(&data))])
+}
+
+#[test]
+fn a_config_with_passwords_is_left_alone_without_a_secret() {
+    let blind = ProjectionContext { secret: None, ..context() };
+    let tree = encrypted_with(&PasswordSecret::new("encoder-secret"));
+    let plan = sync_with(&blind, &with_password(), &tree, &broker());
+    assert_eq!((short(&plan), plan.compared, plan.written), (vec![], 1, 0));
+    // Nor is it made where there is none.
+    let plan = sync_with(&blind, &with_password(), &Tree::default(), &broker());
+    assert_eq!(short(&plan), [] as [&str; 0]);
+    // One that is gone from the log has no passwords to be kept.
+    let plan = sync_with(&blind, &MetadataImage::empty(), &tree, &broker());
+    assert_eq!(short(&plan), ["delete /config/brokers/1", "notify"]);
+}
+
+/// A wrong secret must not become the one of all brokers.
+#[test]
+fn passwords_that_the_secret_does_not_decrypt_are_left_alone_and_named() {
+    let tree = encrypted_with(&PasswordSecret::new("another"));
+    let plan = sync(&with_password(), &tree, &broker());
+    assert_eq!((short(&plan), plan.written), (vec![], 0));
+    assert_eq!(plan.unrepresentable.len(), 1);
+    let lost = &plan.unrepresentable[0];
+    assert_eq!(lost.entity, "config of broker 1");
+    assert!(lost.reason.starts_with("/config/brokers/1: `ssl.key.password`: "), "{lost:?}");
+    // The right one, or the one before it, mends what differs.
+    assert_eq!(short(&sync(&with_password(), &encrypted_with(context().secret.as_ref().unwrap()), &broker())).len(), 2);
+    let secret = context().secret.map(|secret| secret.with_old(Some("another".to_owned())));
+    let plan = sync_with(&ProjectionContext { secret, ..context() }, &with_password(), &tree, &broker());
+    assert_eq!(short(&plan), ["set /config/brokers/1", "notify"]);
+    // And so does any secret where nothing is encrypted: no broker can use that.
+    let plain = self::tree(
+        &with_password(),
+        &[("/config/brokers/1", Some(r#"{"version":1,"config":{"ssl.key.password":"hunter2"}}"#))],
+    );
+    assert_eq!(short(&sync(&with_password(), &plain, &broker())), ["set /config/brokers/1", "notify"]);
+}
+
+/// Ids that were handed out must not be handed out again.
+#[test]
+fn the_producer_id_block_never_goes_back() {
+    let next = |next: i64| image([ProducerIdsRecord { next_producer_id: next.into(), ..Default::default() }.into()]);
+    let block = r#"{"version":1,"broker":4,"block_start":"1000","block_end":"1999"}"#;
+    let path = "/latest_producer_id_block";
+    // What the log says, what ZooKeeper says, operations, warnings.
+    let cases = [
+        (next(1000), block, 0, 1),
+        (MetadataImage::empty(), block, 0, 1),
+        (MetadataImage::empty(), "broken", 0, 1),
+        (MetadataImage::empty(), "", 0, 0),
+        (next(2000), block, 0, 0),
+        (next(3000), block, 1, 0),
+        (next(1000), "", 1, 0),
+        (next(1000), "broken", 1, 0),
+    ];
+    for (image, found, ops, warnings) in cases {
+        let tree = tree(&MetadataImage::empty(), &[(path, Some(found))]);
+        let plan = sync(&image, &tree, &Entity::ProducerIds);
+        assert_eq!((plan.ops.len(), plan.warnings.len()), (ops, warnings), "{:?} {found}", image.producer_id());
+        assert!(plan.warnings.iter().all(|warning| warning.starts_with(path)), "{:?}", plan.warnings);
+    }
+}
+
+#[test]
+fn a_gap_too_wide_to_pad_is_not_counted_as_written() {
+    let image = one_topic(i32::try_from(PADDING_MAX).unwrap() + 1);
+    let mut tree = tree(&image, &[]);
+    tree.znodes.get_mut(STATE).unwrap().version = 0.into();
+    let plan = sync(&image, &tree, &t());
+    assert_eq!((plan.ops.len(), plan.written, plan.warnings.len()), (0, 0, 1));
+    tree.znodes.get_mut(STATE).unwrap().version = 1.into();
+    let plan = sync(&image, &tree, &t());
+    assert_eq!((plan.ops.len(), plan.written, plan.warnings.len()), (PADDING_MAX as usize, 1, 0));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use metadata_core::image::MetadataImage;
-use store_zk::project::{CreateMode, ExpectedZnode, PlannedOp, ProjectionContext, Projector, ZnodeOp};
+use store_zk::project::{CreateMode, ExpectedZnode, Plan, PlannedOp, ProjectionContext, Projector, ZnodeOp};
 use store_zk::znode::Znode;
 use store_zk::znode::path::{Place, walk_order};
 
@@ -33,6 +33,12 @@ impl Tree {
         for op in ops {
             self.apply(&op.op).unwrap_or_else(|error| panic!("{:?}: {error}\nin {ops:#?}", op.op));
         }
+    }
+
+    /// What of a batch's plan may be sent.
+    pub(crate) fn apply_plan(&mut self, plan: &Plan) {
+        let sent: Vec<PlannedOp> = plan.ops.iter().filter(|op| !plan.withheld.contains(&op.entity)).cloned().collect();
+        self.apply_all(&sent);
     }
 
     pub(crate) fn apply(&mut self, op: &ZnodeOp) -> Result<(), &'static str> {
