@@ -7,10 +7,9 @@ use metadata_core::id::ZkControllerEpoch;
 use metadata_core::image::MetadataImage;
 use metadata_core::projection::Projection as _;
 use store_zk::ZkStore;
-use store_zk::client::config::ZkSettings;
+use store_zk::client::config::{PasswordEncoderSettings, ZkSettings};
 use store_zk::client::{ReadOutcome, ZkConnector, ZkRead};
 use store_zk::project::{Entity, ProjectionContext, Projector};
-use store_zk::znode::password::PasswordSecret;
 use store_zk::znode::path;
 use tokio::time::interval;
 
@@ -84,7 +83,7 @@ fn context(settings: &ZkSettings) -> ProjectionContext {
     ProjectionContext {
         // Replaced by the claimed one where it is shown; nothing else depends on it.
         zk_epoch: ZkControllerEpoch(0),
-        secret: encoder.map(|encoder| PasswordSecret::new(encoder.secret.expose())),
+        secret: encoder.map(PasswordEncoderSettings::password_secret),
         secure: settings.secure_acls,
         notify: false,
     }

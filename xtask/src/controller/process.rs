@@ -15,8 +15,7 @@ use metadata_core::metadata_version::MetadataVersion;
 use migration::{Migration, MigrationHandle, MigrationOptions, Ports, State, Status};
 use store_kraft::{KraftLog, KraftLogOptions};
 use store_zk::client::ZkConnector;
-use store_zk::client::config::ZkSettings;
-use store_zk::znode::password::PasswordSecret;
+use store_zk::client::config::{PasswordEncoderSettings, ZkSettings};
 use store_zk::{ZkStore, ZkStoreOptions};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
@@ -60,7 +59,7 @@ pub fn zk_store(
     let encoder = settings.password_encoder.as_ref();
     let options = ZkStoreOptions {
         metadata_version,
-        secret: encoder.map(|encoder| PasswordSecret::new(encoder.secret.expose())),
+        secret: encoder.map(PasswordEncoderSettings::password_secret),
         secure: settings.secure_acls,
         ..ZkStoreOptions::new(quorum, BTreeSet::from([data_dir.node_id]))
     };

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::znode::password::{PasswordEncoding, PasswordSecret};
+
 use super::{
     ConfigError, ConnectString, Credentials, Properties, SESSION_TIMEOUT_DEFAULT, Secret, TlsFiles, ZkClientConfig,
 };
@@ -45,6 +47,17 @@ const KNOWN_KEYS: &[&str] = &[
     "zookeeper.auth.digest.file",
 ];
 
+const ENCODER_SECRET: &str = "password.encoder.secret";
+
+/// What belongs to the secret; any other `password.encoder.` key is reported.
+const ENCODER_KEYS: &[&str] = &[
+    "password.encoder.old.secret",
+    "password.encoder.keyfactory.algorithm",
+    "password.encoder.cipher.algorithm",
+    "password.encoder.key.length",
+    "password.encoder.iterations",
+];
+
 /// Keys of Kafka's that change nothing here, with the reason.
 const IGNORED_KEYS: &[(&str, &str)] = &[
     ("zookeeper.metadata.migration.min.batch.size", "batches are cut by size here"),
@@ -58,14 +71,16 @@ pub struct PasswordEncoderSettings {
     pub secret: Secret,
     /// `password.encoder.old.secret`: the one before the last change.
     pub old_secret: Option<Secret>,
-    /// `password.encoder.keyfactory.algorithm`; `None` lets Kafka choose, PBKDF2WithHmacSHA512 on any present JVM.
-    pub key_factory_algorithm: Option<String>,
-    /// `password.encoder.cipher.algorithm`.
-    pub cipher_algorithm: String,
-    /// `password.encoder.key.length`, in bits, at least 8.
-    pub key_length: u32,
-    /// `password.encoder.iterations`, at least 1024.
-    pub iterations: u32,
+    /// `password.encoder.keyfactory.algorithm`, `.cipher.algorithm`, `.key.length` and `.iterations`.
+    pub encoding: PasswordEncoding,
+}
+
+impl PasswordEncoderSettings {
+    /// What passwords are decrypted and encrypted with.
+    pub fn password_secret(&self) -> PasswordSecret {
+        let old = self.old_secret.as_ref().map(|old| old.expose().to_owned());
+        PasswordSecret::new(self.secret.expose()).with_old(old).with_encoding(self.encoding)
+    }
 }
 
 /// What a Kafka configuration file says about ZooKeeper.
@@ -276,15 +291,16 @@ fn pem_store(keys: &Keys<'_>, store: &str, export: &str) -> Result<Option<PathBu
 
 fn password_encoder(keys: &Keys<'_>) -> Result<Option<PasswordEncoderSettings>, ConfigError> {
     let secret = |key| Ok::<_, ConfigError>(keys.text(key)?.map(Secret::new));
-    let Some(current) = secret("password.encoder.secret")? else { return Ok(None) };
-    Ok(Some(PasswordEncoderSettings {
-        secret: current,
-        old_secret: secret("password.encoder.old.secret")?,
-        key_factory_algorithm: keys.text("password.encoder.keyfactory.algorithm")?.map(str::to_owned),
-        cipher_algorithm: keys.text("password.encoder.cipher.algorithm")?.unwrap_or("AES/CBC/PKCS5Padding").to_owned(),
-        key_length: keys.at_least("password.encoder.key.length", 8)?.unwrap_or(128),
-        iterations: keys.at_least("password.encoder.iterations", 1024)?.unwrap_or(4096),
-    }))
+    let Some(current) = secret(ENCODER_SECRET)? else { return Ok(None) };
+    let encoding = PasswordEncoding::new(
+        keys.text("password.encoder.keyfactory.algorithm")?,
+        keys.text("password.encoder.cipher.algorithm")?,
+        keys.at_least("password.encoder.key.length", 8)?,
+        keys.at_least("password.encoder.iterations", 1024)?,
+    )
+    .map_err(|error| ConfigError::new(error.to_string()))?;
+    let old_secret = secret("password.encoder.old.secret")?;
+    Ok(Some(PasswordEncoderSettings { secret: current, old_secret, encoding }))
 }
 
 fn notes(keys: &Keys<'_>) -> Result<Vec<String>, ConfigError> {
@@ -293,6 +309,14 @@ fn notes(keys: &Keys<'_>) -> Result<Vec<String>, ConfigError> {
         match IGNORED_KEYS.iter().find(|(ignored, _)| *ignored == key) {
             Some((_, reason)) => notes.push(format!("{key} has no effect: {reason}")),
             None => notes.push(format!("{key} is not a key that is known here: it has no effect")),
+        }
+    }
+    let secret = keys.text(ENCODER_SECRET)?.is_some();
+    for key in keys.0.keys().filter(|key| key.starts_with("password.encoder.") && *key != ENCODER_SECRET) {
+        if !ENCODER_KEYS.contains(&key) {
+            notes.push(format!("{key} is not a key that is known here: it has no effect"));
+        } else if !secret {
+            notes.push(format!("{key} has no effect: {ENCODER_SECRET} is not set"));
         }
     }
     if let Some(socket) = keys.text("zookeeper.clientCnxnSocket")?
@@ -312,6 +336,7 @@ fn notes(keys: &Keys<'_>) -> Result<Vec<String>, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::znode::password;
 
     fn settings(text: &str) -> Result<ZkSettings, String> {
         let read = |file: &Path| match file.to_str() {
@@ -357,9 +382,27 @@ mod tests {
         assert_eq!(settings.client.sasl.map(|sasl| sasl.password.expose().to_owned()).as_deref(), Some("secret word"));
         assert_eq!(settings.client.tls, Some(TlsFiles { truststore: "/t.pem".into(), keystore: Some("/k".into()) }));
         let encoder = settings.password_encoder.unwrap();
-        assert_eq!((encoder.secret.expose(), encoder.key_length, encoder.iterations), ("s", 128, 2048));
-        assert_eq!(encoder.cipher_algorithm, "AES/CBC/PKCS5Padding");
+        assert_eq!(encoder.secret.expose(), "s");
+        assert_eq!(encoder.encoding, PasswordEncoding::new(None, None, None, Some(2048)).unwrap());
         assert_eq!(settings.notes, Vec::<String>::new());
+    }
+
+    #[test]
+    fn passwords_are_encoded_as_it_is_configured() {
+        let settings = settings(
+            "zookeeper.connect=zk\npassword.encoder.secret=new\npassword.encoder.old.secret=old\n\
+             password.encoder.keyfactory.algorithm=PBKDF2WithHmacSHA256\n\
+             password.encoder.cipher.algorithm=AES/GCM/NoPadding\npassword.encoder.key.length=256\n\
+             password.encoder.iterations=10000",
+        )
+        .unwrap();
+        let secret = settings.password_encoder.unwrap().password_secret();
+        let text = password::encode("hunter2", "/config/brokers/1", "k", &secret);
+        for part in ["PBKDF2WithHmacSHA256", "AES/GCM/NoPadding", "keyLength:256", "iterations:10000"] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+        let old = password::encode("hunter2", "/config/brokers/1", "k", &PasswordSecret::new("old"));
+        assert_eq!(password::decode(&old, &secret).as_deref(), Ok("hunter2"));
     }
 
     #[test]
@@ -393,6 +436,15 @@ mod tests {
                 &["JKS", "keytool -importkeystore -srckeystore /t.pem", "-nokeys -out truststore.pem"],
             ),
             ("password.encoder.secret=s\npassword.encoder.iterations=10".to_owned(), &["at least 1024"]),
+            (
+                "password.encoder.secret=s\npassword.encoder.cipher.algorithm=DES/CBC/PKCS5Padding".to_owned(),
+                &["password.encoder.cipher.algorithm", "use AES/CBC/PKCS5Padding"],
+            ),
+            (
+                "password.encoder.secret=s\npassword.encoder.keyfactory.algorithm=PBEWithMD5AndDES".to_owned(),
+                &["password.encoder.keyfactory.algorithm", "use PBKDF2WithHmacSHA512"],
+            ),
+            ("password.encoder.secret=s\npassword.encoder.key.length=64".to_owned(), &["password.encoder.key.length"]),
         ] {
             let text = if text.contains("connec") { text } else { format!("zookeeper.connect=zk\n{text}") };
             let error = settings(&text).unwrap_err();
@@ -406,11 +458,14 @@ mod tests {
     fn keys_without_effect_are_reported() {
         let settings = settings(
             "zookeeper.connect=zk\nzookeeper.sesion.timeout.ms=1\nzookeeper.ssl.cipher.suites=A\n\
-             zookeeper.ssl.keystore.location=/k.pem\nbroker.id=1",
+             zookeeper.ssl.keystore.location=/k.pem\nbroker.id=1\npassword.encoder.iterations=2048\n\
+             password.encoder.itterations=1",
         )
         .unwrap();
         let all = settings.notes.join("\n");
-        assert_eq!(settings.notes.len(), 3, "{all}");
+        assert_eq!(settings.notes.len(), 5, "{all}");
+        assert!(all.contains("password.encoder.iterations has no effect: password.encoder.secret is not set"));
+        assert!(all.contains("password.encoder.itterations is not a key"));
         assert!(all.contains("zookeeper.sesion.timeout.ms is not a key"));
         assert!(all.contains("zookeeper.ssl.cipher.suites has no effect"));
         assert!(all.contains("zookeeper.ssl.keystore.location has no effect"));
