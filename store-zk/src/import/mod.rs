@@ -18,8 +18,15 @@
 //! | password configs and no `password.encoder.secret` | copies the encrypted text as if it were the password | problem |
 //! | SCRAM or tokens below the metadata version that has them | writes records that snapshots leave out | problem |
 //! | ids of access control entries | random | derived from content ([`acl_id`]) |
+//! | a partition that lost its state | starts again at leader epoch 0, all replicas in sync | problem |
 //! | credentials on the node of the default user | become those of a user called `<default>` | problem |
 //! | a name that Kafka would write in another way | copied under its decoded name | problem |
+
+//!
+//! What vanishes between a list and the read of what was listed was deleted, and is left out as if it had never been
+//! listed: a config, a user, a resource or a token, each of which is one znode, and a topic with all of its znodes. So a
+//! topic whose partitions lack a state is looked at once more, after the states: is it still there, is it still the same,
+//! is it being deleted?
 
 mod acl;
 mod config;
@@ -40,6 +47,7 @@ pub use acl::acl_id;
 pub use findings::{Findings, ImportError, PROBLEMS_KEPT_MAX, Problem, Warning};
 pub use topic::TopicZnodes;
 pub use tree::{ZnodeTree, import_tree};
+pub(crate) use tree::{is_prefixed, is_resource_type};
 
 use crate::znode::password::PasswordSecret;
 use crate::znode::path::{self, Place};
@@ -144,6 +152,20 @@ impl Importer {
     pub fn pending_deletion(&mut self, topic: &str) {
         self.manifest.pending_deletions += 1;
         self.findings.warn(path::pending_deletion(topic), "the topic is being deleted and is not copied");
+    }
+
+    /// Notes which directories below `parent`, which holds access control entries, are not `known`: what stands there is
+    /// not copied, as Kafka does not look there.
+    pub fn acl_directories<'n>(
+        &mut self,
+        parent: &str,
+        names: impl IntoIterator<Item = &'n str>,
+        known: impl Fn(&str) -> bool,
+    ) {
+        for name in names.into_iter().filter(|name| !known(name)) {
+            let reason = "Kafka knows no such kind of access control entries: what is there is not copied";
+            self.findings.warn(format!("{parent}/{name}"), reason);
+        }
     }
 
     /// Records at version 0, as Kafka's migration writes them; a reason becomes a problem.

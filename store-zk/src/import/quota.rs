@@ -85,7 +85,10 @@ impl Importer {
             if known(&key).is_none() {
                 self.findings.warn(
                     znode_path,
-                    format!("`{key}` is no quota of this kind of entity: it is copied, but can't be written back"),
+                    format!(
+                        "`{key}` is no quota of this kind of entity, and no broker reads it: it is copied, and the first \
+                         full sync takes it out of ZooKeeper"
+                    ),
                 );
             }
             let entity = entity.iter().map(|(kind, name)| QuotaEntityData {

@@ -1,6 +1,6 @@
 //! A topic: its id, its configs and its partitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use metadata_core::id::{DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, TopicId, ZkControllerEpoch};
@@ -18,13 +18,16 @@ use crate::znode::{Malformed, Znode, path};
 pub struct TopicZnodes<'a> {
     /// The topic's name.
     pub name: &'a str,
-    /// `/brokers/topics/T`; `None` when it vanished after it was listed.
+    /// `/brokers/topics/T`; `None` when it was deleted after it was listed.
     pub topic: Option<&'a Znode>,
     /// `/config/topics/T`, if it exists.
     pub config: Option<&'a Znode>,
     /// `/brokers/topics/T/partitions/P/state` of each partition that has one. Partitions that the topic does not list
     /// are ignored.
     pub states: &'a BTreeMap<PartitionId, Znode>,
+    /// Partitions without a state whose `/brokers/topics/T/partitions/P` exists all the same: their state was lost. One
+    /// that has neither is new, and its controller has not got to it yet.
+    pub stateless: &'a BTreeSet<PartitionId>,
 }
 
 impl Importer {
@@ -33,9 +36,13 @@ impl Importer {
     ///
     /// With a problem anywhere in the topic it gives no records; all its problems are kept.
     pub fn topic(&mut self, znodes: &TopicZnodes<'_>) -> Vec<VersionedRecord> {
+        let Some(znode) = znodes.topic else {
+            self.deleted_meanwhile(znodes.name);
+            return Vec::new();
+        };
         let problems = self.findings.problem_count();
         let topic_path = path::topic(znodes.name);
-        let topic = match self.topic_record(znodes, &topic_path) {
+        let topic = match self.topic_record(znodes.name, znode, &topic_path) {
             Ok((topic_id, topic)) => Some((topic_id, topic)),
             Err(reason) => {
                 self.findings.problem(&topic_path, reason.to_string());
@@ -55,8 +62,22 @@ impl Importer {
         self.conclude(&topic_path, step)
     }
 
-    fn topic_record(&mut self, znodes: &TopicZnodes<'_>, topic_path: &str) -> Result<(TopicId, TopicZnode), Malformed> {
-        let znode = znodes.topic.ok_or_else(|| Malformed::new("the topic vanished while it was read"))?;
+    /// Notes that a topic was left out, all of it, since it was deleted after it was listed.
+    pub fn deleted_meanwhile(&mut self, topic: &str) {
+        self.findings.warn(path::topic(topic), "the topic was deleted while ZooKeeper was read, and is not copied");
+    }
+
+    /// Notes that a topic was deleted and made anew while it was read: what was read is of neither.
+    pub fn made_anew_meanwhile(&mut self, topic: &str) {
+        self.findings.problem(path::topic(topic), "the topic was made anew while it was read: read again");
+    }
+
+    fn topic_record(
+        &mut self,
+        name: &str,
+        znode: &Znode,
+        topic_path: &str,
+    ) -> Result<(TopicId, TopicZnode), Malformed> {
         let topic = TopicZnode::decode(znode.data.as_deref().unwrap_or_default())?;
         let topic_id = topic.topic_id.ok_or_else(|| {
             Malformed::new(
@@ -67,13 +88,16 @@ impl Importer {
         if topic_id.0.is_zero() {
             return Err(Malformed::new("the topic's id is zero, which Kafka reserves"));
         }
-        if let Some(other) =
-            self.topic_ids.insert(topic_id, Arc::from(znodes.name)).filter(|name| **name != *znodes.name)
-        {
+        if let Some(other) = self.topic_ids.insert(topic_id, Arc::from(name)).filter(|other| **other != *name) {
             return Err(Malformed::new(format!("topic {other:?} has the same id {topic_id}")));
         }
         let replicas = topic.partitions.values().flat_map(|assignment| assignment.replicas.iter().copied());
         self.manifest.replicas.extend(replicas.filter(|id| id.0 >= 0));
+        for partition in &topic.unlisted {
+            let reason =
+                format!("partition {partition} is reassigned and is not listed: the reassignment is not copied");
+            self.findings.warn(topic_path, reason);
+        }
         for (partition, assignment) in &topic.partitions {
             if let Err(reason) = check(assignment) {
                 self.findings.problem(topic_path, format!("partition {partition}: {reason}"));
@@ -95,7 +119,12 @@ impl Importer {
             let state_path = path::partition_state(znodes.name, *partition);
             let state = match znodes.states.get(partition) {
                 Some(znode) => PartitionState::decode(znode.data.as_deref().unwrap_or_default())
-                    .map(|state| (state, PartitionEpoch(znode.version.0))),
+                    .and_then(|state| check_state(&state).map(|()| (state, PartitionEpoch(znode.version.0)))),
+                None if znodes.stateless.contains(partition) => Err(Malformed::new(format!(
+                    "the partition has lost its state: restore the state, or delete {}, and its controller makes it \
+                     anew, as empty as a new one",
+                    path::partition(znodes.name, *partition)
+                ))),
                 None => {
                     self.findings.warn(
                         &state_path,
@@ -105,7 +134,13 @@ impl Importer {
                 }
             };
             match state {
-                Ok((state, epoch)) => records.push(partition_record(topic_id, *partition, assignment, &state, epoch)),
+                Ok((state, epoch)) => {
+                    for id in strangers(&state, assignment) {
+                        let reason = format!("broker {id} leads or is in sync, and is no replica: it is copied so");
+                        self.findings.warn(&state_path, reason);
+                    }
+                    records.push(partition_record(topic_id, *partition, assignment, &state, epoch));
+                }
                 Err(reason) => self.findings.problem(state_path, reason.to_string()),
             }
         }
@@ -123,19 +158,36 @@ impl Importer {
 
 /// What Kafka takes for granted about an assignment, and a hand-written one may lack.
 fn check(assignment: &Assignment) -> Result<(), String> {
-    let lists =
-        [("replicas", &assignment.replicas), ("adding", &assignment.adding), ("removing", &assignment.removing)];
-    for (name, list) in lists {
-        if let Some(id) = list.iter().find(|id| id.0 < 0) {
-            return Err(format!("{id} among its {name} replicas is not a broker id"));
-        }
-        let mut sorted = list.clone();
-        sorted.sort();
-        if let Some([id, _]) = sorted.array_windows::<2>().find(|[one, next]| one == next) {
-            return Err(format!("broker {id} is twice among its {name} replicas"));
-        }
-    }
+    check_brokers("replicas", &assignment.replicas)?;
+    check_brokers("adding replicas", &assignment.adding)?;
+    check_brokers("removing replicas", &assignment.removing)?;
     if assignment.replicas.is_empty() { Err("it has no replicas".to_owned()) } else { Ok(()) }
+}
+
+fn check_brokers(name: &str, list: &[NodeId]) -> Result<(), String> {
+    if let Some(id) = list.iter().find(|id| id.0 < 0) {
+        return Err(format!("{id} among its {name} is not a broker id"));
+    }
+    let mut sorted = list.to_vec();
+    sorted.sort();
+    match sorted.array_windows::<2>().find(|[one, next]| one == next) {
+        Some([id, _]) => Err(format!("broker {id} is twice among its {name}")),
+        None => Ok(()),
+    }
+}
+
+/// What no controller writes into a state.
+fn check_state(state: &PartitionState) -> Result<(), Malformed> {
+    if state.leader_epoch.0 < 0 {
+        return Err(Malformed::new(format!("`leader_epoch` is {}, below 0", state.leader_epoch)));
+    }
+    check_brokers("in-sync replicas (`isr`)", &state.isr).map_err(Malformed::new)
+}
+
+/// The leader and the in-sync replicas that are no replicas: possible for a moment during a reassignment.
+fn strangers(state: &PartitionState, assignment: &Assignment) -> BTreeSet<NodeId> {
+    let known = state.isr.iter().copied().chain(state.leader);
+    known.filter(|id| !assignment.replicas.contains(id)).collect()
 }
 
 /// What Kafka takes for the state of a partition that has none.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use metadata_core::id::PartitionId;
 use metadata_core::record::VersionedRecord;
 
 use super::{ImportContext, ImportError, Imported, Importer, TopicZnodes};
@@ -61,7 +62,10 @@ pub fn import_tree(
     if let Some(znode) = tree.get(path::PRODUCER_IDS) {
         records.extend(importer.znode(path::PRODUCER_IDS, znode));
     }
+    importer.acl_directories(path::EXTENDED_ACLS, tree.children(path::EXTENDED_ACLS), is_prefixed);
     for pattern in PatternType::ALL {
+        let root = path::acl_root(pattern);
+        importer.acl_directories(root, tree.children(root), is_resource_type);
         for resource in ResourceType::ALL {
             import_children(tree, &path::acl_directory(pattern, resource), &mut importer, &mut records);
         }
@@ -70,16 +74,31 @@ pub fn import_tree(
     importer.finish().map(|imported| (records, imported))
 }
 
+/// Whether Kafka knows this child of `/kafka-acl-extended`.
+pub(crate) fn is_prefixed(name: &str) -> bool {
+    path::acl_root(PatternType::Prefixed).rsplit_once('/').is_some_and(|(_, prefixed)| prefixed == name)
+}
+
+/// Whether Kafka knows this directory of access control resources.
+pub(crate) fn is_resource_type(name: &str) -> bool {
+    ResourceType::from_directory(name).is_some()
+}
+
 fn import_topic(tree: &(impl ZnodeTree + ?Sized), name: &str, importer: &mut Importer) -> Vec<VersionedRecord> {
     let topic = tree.get(&path::topic(name));
     let listed = topic.and_then(|znode| TopicZnode::decode(znode.data.as_deref()?).ok()).unwrap_or_default();
-    let states = listed
+    let states: BTreeMap<PartitionId, Znode> = listed
         .partitions
         .keys()
         .filter_map(|partition| Some((*partition, tree.get(&path::partition_state(name, *partition))?.clone())))
         .collect();
+    let stateless = listed
+        .partitions
+        .into_keys()
+        .filter(|partition| !states.contains_key(partition) && tree.get(&path::partition(name, *partition)).is_some());
+    let stateless = stateless.collect();
     let config = tree.get(&path::topic_config(name));
-    importer.topic(&TopicZnodes { name, topic, config, states: &states })
+    importer.topic(&TopicZnodes { name, topic, config, states: &states, stateless: &stateless })
 }
 
 fn import_children(

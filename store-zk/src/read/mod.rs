@@ -2,22 +2,30 @@
 //! flight.
 
 mod load;
+#[cfg(all(test, feature = "testkit"))]
+mod on_the_fake;
 mod subtree;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::BoxFuture;
 use metadata_core::error::Result;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use load::{assigned_replicas, load};
 
-use crate::client::{ReadOutcome, ZkCode, ZkError, ZkRead, ZkSession};
+use crate::client::{ReadOutcome, ZkCode, ZkError, ZkFuture, ZkRead, ZkSession};
 use crate::error::zk_error;
 use crate::znode::Znode;
 
 /// Reads in one request. Beyond some hundreds the rate grows no more.
 pub(crate) const READS_PER_REQUEST: usize = 500;
+
+/// Requests of one reader in flight together, however many znodes it is asked for. A request's time runs from when it is
+/// issued, so what waits for its turn must wait here and not there.
+const REQUESTS_IN_FLIGHT_MAX: usize = 8;
 
 /// What reading cost, since the store was made.
 #[derive(Debug, Default)]
@@ -57,11 +65,12 @@ pub(crate) type ZnodesFuture = ManyFuture<Znode>;
 pub(crate) struct BulkReader {
     session: Arc<dyn ZkSession>,
     counters: Arc<ReadCounters>,
+    room: Arc<Semaphore>,
 }
 
 impl BulkReader {
     pub(crate) fn new(session: Arc<dyn ZkSession>, counters: Arc<ReadCounters>) -> Self {
-        Self { session, counters }
+        Self { session, counters, room: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT_MAX)) }
     }
 
     /// The names of a node's children, sorted; none if there is no such node.
@@ -83,8 +92,8 @@ impl BulkReader {
         })
     }
 
-    /// Data and versions of many nodes, in their order; `None` for a node that is not there. The requests are issued
-    /// before this returns, so the caller can have the next ones under way while it waits.
+    /// Data and versions of many nodes, in their order; `None` for a node that is not there. As many requests are issued
+    /// before this returns as there is room for, so the caller can have the next ones under way while it waits.
     pub(crate) fn nodes(&self, paths: Vec<String>) -> ZnodesFuture {
         self.read(paths, ZkRead::Data, |counters, outcome| data(counters, outcome).map(|(znode, _)| znode))
     }
@@ -100,25 +109,19 @@ impl BulkReader {
         request: fn(String) -> ZkRead,
         take: fn(&ReadCounters, ReadOutcome) -> Option<T>,
     ) -> ManyFuture<T> {
-        self.counters.znodes.fetch_add(paths.len() as u64, Ordering::Relaxed);
-        let requests: Vec<_> = paths
-            .chunks(READS_PER_REQUEST)
-            .map(|chunk| {
-                self.counters.requests.fetch_add(1, Ordering::Relaxed);
-                self.session.multi_read(chunk.iter().cloned().map(request).collect())
-            })
-            .collect();
+        let mut requests =
+            Requests { reader: self.clone(), request, unissued: paths.into_iter(), issued: VecDeque::new() };
+        requests.issue();
         let counters = Arc::clone(&self.counters);
         Box::pin(async move {
-            let mut found = Vec::with_capacity(paths.len());
-            let mut at = paths.iter();
-            for request in requests {
-                for outcome in request.await.map_err(|error| zk_error("read of many znodes", error))? {
-                    let path = at.next();
+            let mut found = Vec::with_capacity(requests.unissued.len());
+            while let Some(Issued { paths, answer, _room }) = requests.next() {
+                for (path, outcome) in
+                    paths.into_iter().zip(answer.await.map_err(|error| zk_error("read of many znodes", error))?)
+                {
                     match outcome {
                         // Another refusal than "not there" must not look like absence.
                         ReadOutcome::Failed(code) if code != ZkCode::NoNode => {
-                            let path = path.cloned().unwrap_or_default();
                             return Err(zk_error("read of a znode", ZkError::definite(code, path)));
                         }
                         outcome => found.push(take(&counters, outcome)),
@@ -127,6 +130,50 @@ impl BulkReader {
             }
             Ok(found)
         })
+    }
+}
+
+/// The requests of one read, in the order of its paths.
+struct Requests {
+    reader: BulkReader,
+    request: fn(String) -> ZkRead,
+    unissued: std::vec::IntoIter<String>,
+    issued: VecDeque<Issued>,
+}
+
+struct Issued {
+    paths: Vec<String>,
+    answer: ZkFuture<Vec<ReadOutcome>>,
+    /// Given back with the answer.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Requests {
+    /// Issues as many as there is room for.
+    fn issue(&mut self) {
+        while self.unissued.len() > 0
+            && let Ok(room) = Arc::clone(&self.reader.room).try_acquire_owned()
+        {
+            self.issue_one(Some(room));
+        }
+    }
+
+    /// The oldest one, for whoever waits for it now. Reads that nobody waits for yet may hold all the room; one request
+    /// goes beyond it then, or this read would wait for them.
+    fn next(&mut self) -> Option<Issued> {
+        self.issue();
+        if self.issued.is_empty() && self.unissued.len() > 0 {
+            self.issue_one(None);
+        }
+        self.issued.pop_front()
+    }
+
+    fn issue_one(&mut self, room: Option<OwnedSemaphorePermit>) {
+        let paths: Vec<String> = self.unissued.by_ref().take(READS_PER_REQUEST).collect();
+        self.reader.counters.requests.fetch_add(1, Ordering::Relaxed);
+        self.reader.counters.znodes.fetch_add(paths.len() as u64, Ordering::Relaxed);
+        let answer = self.reader.session.multi_read(paths.iter().cloned().map(self.request).collect());
+        self.issued.push_back(Issued { paths, answer, _room: room });
     }
 }
 

@@ -1,5 +1,6 @@
-//! `/cluster/id` and `/feature`. Neither is migrated; both are read to tell operators what they have (Kafka:
-//! `ClusterIdZNode`, `FeatureZNode`).
+//! `/cluster/id` and `/feature` (Kafka: `ClusterIdZNode`, `FeatureZNode`). Neither is migrated. The cluster's id is read to
+//! refuse another cluster's data directory; the features are here for completeness, and nothing reads them:
+//! `metadata.version` comes from the log.
 
 use std::collections::BTreeMap;
 

@@ -57,6 +57,17 @@ pub const TOKEN_CHANGE_PREFIX: &str = "/delegation_token/token_changes/token_cha
 const LITERAL_ACLS: &str = "/kafka-acl";
 const PREFIXED_ACLS: &str = "/kafka-acl-extended/prefixed";
 
+/// Parent of [`PREFIXED_ACLS`](acl_root), and of nothing else that Kafka knows.
+pub const EXTENDED_ACLS: &str = "/kafka-acl-extended";
+
+/// Parent of the directories of access control resources, one for each resource type.
+pub fn acl_root(pattern: PatternType) -> &'static str {
+    match pattern {
+        PatternType::Literal => LITERAL_ACLS,
+        PatternType::Prefixed => PREFIXED_ACLS,
+    }
+}
+
 /// The roots of everything that is Kafka's, in the order of a walk. Whatever else a ZooKeeper holds is not looked at.
 pub const ROOTS: [&str; 17] = [
     "/admin",
@@ -71,7 +82,7 @@ pub const ROOTS: [&str; 17] = [
     "/isr_change_notification",
     LITERAL_ACLS,
     ACL_CHANGES,
-    "/kafka-acl-extended",
+    EXTENDED_ACLS,
     EXTENDED_ACL_CHANGES,
     PRODUCER_IDS,
     "/log_dir_event_notification",

@@ -1,6 +1,6 @@
 //! `/brokers/topics/T`: the topic's id and who replicates its partitions (Kafka: `TopicZNode`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use metadata_core::id::{NodeId, PartitionId, TopicId};
@@ -26,6 +26,8 @@ pub struct TopicZnode {
     pub topic_id: Option<TopicId>,
     /// By partition.
     pub partitions: BTreeMap<PartitionId, Assignment>,
+    /// Partitions that are reassigned and are not listed. Nobody, Kafka neither, does anything about them.
+    pub unlisted: BTreeSet<PartitionId>,
 }
 
 type Replicas = BTreeMap<PartitionId, Vec<NodeId>>;
@@ -36,10 +38,11 @@ fn replicas(json: &Object, key: &str) -> Result<Replicas, Malformed> {
     lists
         .into_iter()
         .map(|(partition, ids)| {
+            // Another spelling of a number would stand for the same partition a second time.
             let id = partition
                 .parse()
                 .ok()
-                .filter(|id| *id >= 0)
+                .filter(|id: &i32| *id >= 0 && id.to_string() == partition)
                 .ok_or_else(|| Malformed::new(format!("in `{key}`: {partition:?} is not a partition number")))?;
             Ok((PartitionId(id), ids.into_iter().map(NodeId).collect()))
         })
@@ -47,7 +50,7 @@ fn replicas(json: &Object, key: &str) -> Result<Replicas, Malformed> {
 }
 
 impl TopicZnode {
-    /// Decodes versions 1 to 3. Reassignments of partitions that are not listed are ignored.
+    /// Decodes versions 1 to 3. Of reassignments of partitions that are not listed only the numbers are kept.
     ///
     /// # Errors
     /// Not a JSON object, a value of the wrong type, or a topic id that is none. Kafka takes broken JSON for "no id".
@@ -61,7 +64,7 @@ impl TopicZnode {
         };
         let mut adding = replicas(&json, "adding_replicas")?;
         let mut removing = replicas(&json, "removing_replicas")?;
-        let partitions = replicas(&json, "partitions")?
+        let partitions: BTreeMap<PartitionId, Assignment> = replicas(&json, "partitions")?
             .into_iter()
             .map(|(partition, replicas)| {
                 let assignment = Assignment {
@@ -72,7 +75,8 @@ impl TopicZnode {
                 (partition, assignment)
             })
             .collect();
-        Ok(Self { topic_id, partitions })
+        let unlisted = adding.into_keys().chain(removing.into_keys()).collect();
+        Ok(Self { topic_id, partitions, unlisted })
     }
 
     /// Encodes as version 3: all three maps always, the id if there is one.
@@ -145,6 +149,7 @@ mod tests {
         .unwrap();
         let expected = Assignment { replicas: ids(&[3, 1, 2]), adding: ids(&[3]), removing: ids(&[1]) };
         assert_eq!(two.partitions, BTreeMap::from([(PartitionId(0), expected)]));
+        assert_eq!(two.unlisted, BTreeSet::from([PartitionId(9)]));
 
         let three =
             TopicZnode::decode(br#"{"version":3,"topic_id":"AAAAAAAAAAAAAAAAAAAABw","partitions":{}}"#).unwrap();
@@ -165,6 +170,7 @@ mod tests {
                 (PartitionId(10), Assignment { replicas: ids(&[1]), ..Default::default() }),
                 (PartitionId(2), Assignment { replicas: ids(&[2, 1, 3]), adding: ids(&[3]), removing: ids(&[1]) }),
             ]),
+            unlisted: BTreeSet::new(),
         };
         let json = topic.encode();
         assert_eq!(
@@ -180,6 +186,11 @@ mod tests {
         let cases = [
             (r#"{"partitions":{"x":[1]}}"#, "partition number"),
             (r#"{"partitions":{"-1":[1]}}"#, "partition number"),
+            (r#"{"partitions":{"0":[1],"00":[2]}}"#, "\"00\" is not a partition number"),
+            (r#"{"partitions":{"+0":[1]}}"#, "partition number"),
+            (r#"{"partitions":{"-0":[1]}}"#, "partition number"),
+            (r#"{"partitions":{"01":[1]}}"#, "partition number"),
+            (r#"{"partitions":{"1":[1]},"adding_replicas":{"01":[1]}}"#, "in `adding_replicas`"),
             (r#"{"partitions":{"4294967296":[1]}}"#, "partition number"),
             (r#"{"partitions":{"0":[1.5]}}"#, "`0`"),
             (r#"{"partitions":{"0":{}}}"#, "`0`"),

@@ -1,6 +1,6 @@
 //! What an import must notice, one claim a test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::edits::{Editor, edits};
 use crate::kafka_tree::{Choices, KafkaTree};
@@ -159,6 +159,74 @@ fn a_missing_state_is_made_up_as_kafka_does_and_reported() {
     assert_eq!(imported.warnings[0].path, "/brokers/topics/a/partitions/0/state");
 }
 
+/// G20: as if it were new, it would start again at leader epoch 0, and brokers would refuse its leaders for ever.
+#[test]
+fn a_partition_that_lost_its_state_is_named() {
+    let (path, reason) = problem(import(&[("/brokers/topics/a", TOPIC), ("/brokers/topics/a/partitions/0", "")]));
+    assert_eq!(path, "/brokers/topics/a/partitions/0/state");
+    assert!(reason.contains("restore the state, or delete /brokers/topics/a/partitions/0"), "{reason}");
+}
+
+#[test]
+fn states_that_no_controller_writes_are_named() {
+    let cases = [
+        (STATE.replace("[2,1]", "[2,-1]"), "-1 among its in-sync replicas"),
+        (STATE.replace("[2,1]", "[1,1]"), "broker 1 is twice among its in-sync replicas"),
+        (STATE.replace("14", "-5"), "`leader_epoch` is -5"),
+        (STATE.replace("\"leader\":2", "\"leader\":-2"), "`leader` is -2"),
+    ];
+    for (state, expected) in cases {
+        let (path, reason) =
+            problem(import(&[("/brokers/topics/a", TOPIC), ("/brokers/topics/a/partitions/0/state", &state)]));
+        assert_eq!(path, "/brokers/topics/a/partitions/0/state");
+        assert!(reason.contains(expected), "{reason}");
+    }
+}
+
+#[test]
+fn a_leader_or_an_in_sync_replica_that_is_no_replica_is_copied_and_reported() {
+    let cases = [
+        (STATE.to_owned(), &[][..]),
+        (STATE.replace("\"leader\":2", "\"leader\":-1"), &[]),
+        (STATE.replace("\"leader\":2", "\"leader\":3"), &["broker 3"]),
+        (STATE.replace("[2,1]", "[2,5,4]"), &["broker 4", "broker 5"]),
+    ];
+    for (state, expected) in cases {
+        let (records, imported) =
+            import(&[("/brokers/topics/a", TOPIC), ("/brokers/topics/a/partitions/0/state", &state)]).unwrap();
+        assert_eq!(records.len(), 2);
+        assert_eq!(imported.warning_count, expected.len() as u64, "{state}");
+        for (warning, broker) in imported.warnings.iter().zip(expected) {
+            assert_eq!(warning.path, "/brokers/topics/a/partitions/0/state");
+            assert!(warning.reason.starts_with(broker), "{warning}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_looked_at_is_reported() {
+    let topic = TOPIC.replace("\"adding_replicas\":{}", "\"adding_replicas\":{\"7\":[3]}");
+    let (records, imported) = import(&[
+        ("/brokers/topics/a", &topic),
+        ("/brokers/topics/a/partitions/0/state", STATE),
+        ("/kafka-acl/Topic", ""),
+        ("/kafka-acl/topic/x", ""),
+        ("/kafka-acl-extended/PREFIXED/Topic/x", ""),
+        ("/kafka-acl-extended/prefixed/Broker/x", ""),
+    ])
+    .unwrap();
+    assert_eq!(records.len(), 2);
+    let paths: Vec<&str> = imported.warnings.iter().map(|warning| warning.path.as_str()).collect();
+    let expected = [
+        "/brokers/topics/a",
+        "/kafka-acl-extended/PREFIXED",
+        "/kafka-acl/topic",
+        "/kafka-acl-extended/prefixed/Broker",
+    ];
+    assert_eq!(paths, expected);
+    assert!(imported.warnings[0].reason.starts_with("partition 7 is reassigned"), "{}", imported.warnings[0]);
+}
+
 #[test]
 fn a_broken_state_is_no_missing_state() {
     for broken in ["{", "", r#"{"leader":1}"#] {
@@ -195,7 +263,13 @@ fn a_topic_is_imported_whole_or_not_at_all() {
     let topic = Znode::new(TOPIC, 0.into());
     let state = Znode::new("{", 0.into());
     let states = BTreeMap::from([(0.into(), state)]);
-    let znodes = store_zk::import::TopicZnodes { name: "a", topic: Some(&topic), config: None, states: &states };
+    let znodes = store_zk::import::TopicZnodes {
+        name: "a",
+        topic: Some(&topic),
+        config: None,
+        states: &states,
+        stateless: &BTreeSet::new(),
+    };
     assert_eq!(importer.topic(&znodes), []);
     assert_eq!(importer.manifest().record_count(), 0);
     // Who replicates is known all the same.
@@ -273,7 +347,8 @@ fn a_quota_that_is_no_number_is_named_with_its_key() {
 fn a_quota_that_kafka_does_not_know_is_copied_and_reported() {
     let (records, imported) = import(&[("/config/users/u", &config(&[("connection_creation_rate", "7")]))]).unwrap();
     assert_eq!(records.len(), 1);
-    assert!(imported.warnings[0].reason.contains("connection_creation_rate"));
+    let reason = &imported.warnings[0].reason;
+    assert!(reason.contains("connection_creation_rate") && reason.contains("takes it out of ZooKeeper"), "{reason}");
 }
 
 #[test]
