@@ -6,6 +6,7 @@
 mod brokers;
 mod contract;
 mod fake_faults;
+mod fake_passwords;
 mod losses;
 mod real_faults;
 mod real_rules;
