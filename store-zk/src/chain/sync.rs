@@ -129,7 +129,7 @@ impl Actor {
                     let plan = plan_sync(&projector, entity, &actual.remove(entity).unwrap_or_default());
                     compared += plan.compared;
                     warnings.extend(plan.warnings);
-                    total.unrepresentable.extend(plan.unrepresentable);
+                    sync.report.unrepresentable.extend(plan.unrepresentable);
                     if plan.ops.iter().any(|planned| self.is_oversize(planned)) {
                         sync.report.unrepresentable.push(self.too_large(entity));
                         left_out.insert(entity.clone());

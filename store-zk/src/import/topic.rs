@@ -121,8 +121,8 @@ impl Importer {
                 Some(znode) => PartitionState::decode(znode.data.as_deref().unwrap_or_default())
                     .and_then(|state| check_state(&state).map(|()| (state, PartitionEpoch(znode.version.0)))),
                 None if znodes.stateless.contains(partition) => Err(Malformed::new(format!(
-                    "the partition has lost its state: restore the state, or delete {}, and its controller makes it \
-                     anew, as empty as a new one",
+                    "the partition has lost its state: restore the state, or delete {}, and the partition begins at \
+                     leader epoch 0 as a new one does",
                     path::partition(znodes.name, *partition)
                 ))),
                 None => {

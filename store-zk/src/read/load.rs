@@ -140,8 +140,8 @@ fn with_states(reader: &BulkReader, read: &mut VecDeque<TopicRead>) -> Chunk {
 
 /// What became of a topic some of whose partitions have no state.
 enum Fate {
-    /// It is there; these of its partitions are there without a state.
-    Alive(BTreeSet<PartitionId>),
+    /// It is there: the states that came meanwhile, and its partitions that are there without one.
+    Alive { made: BTreeMap<PartitionId, Znode>, stateless: BTreeSet<PartitionId> },
     /// It is being deleted.
     BeingDeleted,
     /// It was deleted.
@@ -158,14 +158,17 @@ async fn import_chunk(
 ) -> Result<()> {
     let mut found = chunk.states.await?.into_iter();
     for topic in chunk.topics {
-        let states: BTreeMap<PartitionId, Znode> = topic
+        let mut states: BTreeMap<PartitionId, Znode> = topic
             .partitions
             .iter()
             .zip(found.by_ref())
             .filter_map(|(partition, state)| Some((*partition, state?)))
             .collect();
         let stateless = match fate(reader, &topic, &states).await? {
-            Fate::Alive(stateless) => stateless,
+            Fate::Alive { made, stateless } => {
+                states.extend(made);
+                stateless
+            }
             Fate::BeingDeleted => {
                 importer.pending_deletion(&topic.name);
                 continue;
@@ -187,25 +190,33 @@ async fn import_chunk(
     Ok(())
 }
 
-/// Looks at a topic once more if some of its partitions have no state: a deletion in the meantime takes the states first.
-/// The topic itself is read last, so that what was read before it was part of what is there.
+/// Looks at a topic once more if some of its partitions have no state: a deletion in the meantime takes the states first,
+/// and a creation makes them last. The topic itself is read last, so that what was read before it was part of what is
+/// there.
 async fn fate(reader: &BulkReader, topic: &TopicRead, states: &BTreeMap<PartitionId, Znode>) -> Result<Fate> {
     let without: Vec<PartitionId> =
         topic.partitions.iter().copied().filter(|partition| !states.contains_key(partition)).collect();
     if without.is_empty() {
-        return Ok(Fate::Alive(BTreeSet::new()));
+        return Ok(Fate::Alive { made: BTreeMap::new(), stateless: BTreeSet::new() });
     }
-    let paths = without.iter().map(|partition| path::partition(&topic.name, *partition));
-    let paths = paths.chain([path::pending_deletion(&topic.name), path::topic(&topic.name)]).collect();
+    let name = &topic.name;
+    let paths = without.iter().flat_map(|id| [path::partition(name, *id), path::partition_state(name, *id)]);
+    let paths = paths.chain([path::pending_deletion(name), path::topic(name)]).collect();
     let mut found = reader.nodes(paths).await?.into_iter();
-    let stateless = without.into_iter().zip(found.by_ref()).filter_map(|(partition, znode)| znode.map(|_| partition));
-    let stateless = stateless.collect();
+    let (mut made, mut stateless) = (BTreeMap::new(), BTreeSet::new());
+    for partition in without {
+        match (found.next().flatten(), found.next().flatten()) {
+            (_, Some(state)) => drop(made.insert(partition, state)),
+            (Some(_), None) => drop(stateless.insert(partition)),
+            (None, None) => {}
+        }
+    }
     let (pending, again) = (found.next().flatten(), found.next().flatten());
     Ok(match again {
         None => Fate::Deleted,
         Some(_) if pending.is_some() => Fate::BeingDeleted,
         Some(again) if decode(&again).is_some_and(|again| again.topic_id != topic.topic_id) => Fate::MadeAnew,
-        Some(_) => Fate::Alive(stateless),
+        Some(_) => Fate::Alive { made, stateless },
     })
 }
 

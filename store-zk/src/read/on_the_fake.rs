@@ -18,8 +18,8 @@ use crate::import::{ImportContext, Imported};
 use crate::testkit::fake::FakeZooKeeper;
 use crate::znode::path;
 
-/// What someone else does right before a znode is read, once.
-type Meanwhile = Option<(String, Vec<ZkOp>)>;
+/// What someone else does right before a znode is read, once each.
+type Meanwhile = Vec<(String, Vec<ZkOp>)>;
 
 /// A session that counts multi-reads whose answers nobody has taken yet.
 struct Observed {
@@ -33,7 +33,9 @@ struct Observed {
 impl ZkSession for Observed {
     fn multi_read(&self, reads: Vec<ZkRead>) -> ZkFuture<Vec<ReadOutcome>> {
         let mut meanwhile = self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, ops)) = meanwhile.take_if(|(path, _)| reads.iter().any(|read| read.path() == path)) {
+        let due = |(path, _): &(String, Vec<ZkOp>)| reads.iter().any(|read| read.path() == path);
+        if let Some(at) = meanwhile.iter().position(due) {
+            let (_, ops) = meanwhile.remove(at);
             self.zookeeper.foreign(ops).unwrap();
         }
         let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
@@ -164,7 +166,7 @@ async fn the_requests_in_flight_are_bounded_whatever_a_topic_has() {
         let ops = chunk.iter().flat_map(|id| [create(&path(id), ""), create(&format!("{}/state", path(id)), STATE)]);
         zookeeper.foreign(ops.collect()).unwrap();
     }
-    let (session, reader) = observe(&zookeeper, None).await;
+    let (session, reader) = observe(&zookeeper, vec![]).await;
     let (records, _) = load_all(&reader).await.unwrap();
     assert_eq!(records.len(), 1 + PARTITIONS as usize);
     let most = session.in_flight_max.load(Ordering::Relaxed);
@@ -193,9 +195,9 @@ async fn many_users_cost_few_requests() {
         let client = format!("{clients}/c");
         zookeeper.foreign(vec![create(&clients, ""), create(&client, QUOTA)]).unwrap();
     }
-    let (_, empty) = observe(&self::zookeeper([]), None).await;
+    let (_, empty) = observe(&self::zookeeper([]), vec![]).await;
     load_all(&empty).await.unwrap();
-    let (_, reader) = observe(&zookeeper, None).await;
+    let (_, reader) = observe(&zookeeper, vec![]).await;
     let (records, _) = load_all(&reader).await.unwrap();
     assert_eq!(records.len(), 2200);
     // The names of the clients of those that have some, and the clients: one each. The users: four.
@@ -229,7 +231,7 @@ async fn what_vanishes_after_it_was_listed_is_left_out() {
         }
         let paths = [format!("{parent}/1"), format!("{parent}/2")];
         zookeeper.foreign(paths.iter().zip(data).map(|(path, data)| create(path, data)).collect()).unwrap();
-        let meanwhile = Some((paths[0].clone(), vec![delete(&paths[0])]));
+        let meanwhile = vec![(paths[0].clone(), vec![delete(&paths[0])])];
         let (_, reader) = observe(&zookeeper, meanwhile).await;
         let (records, _) = load_all(&reader).await.unwrap();
         assert_eq!(records.len(), 1, "{parent}");
@@ -238,6 +240,10 @@ async fn what_vanishes_after_it_was_listed_is_left_out() {
 
 /// Two topics of one partition each; what someone else does right before `trigger` is read.
 async fn load_topics(trigger: &str, ops: Vec<ZkOp>) -> Result<(Vec<String>, Vec<String>)> {
+    load_topics_while(vec![(trigger.to_owned(), ops)]).await
+}
+
+async fn load_topics_while(meanwhile: Meanwhile) -> Result<(Vec<String>, Vec<String>)> {
     let (a, b) = (topic(b'Q', &[0]), topic(b'g', &[0]));
     let zookeeper = zookeeper([
         ("/brokers/topics/a", a.as_str()),
@@ -250,7 +256,7 @@ async fn load_topics(trigger: &str, ops: Vec<ZkOp>) -> Result<(Vec<String>, Vec<
         ("/brokers/topics/b/partitions/0", ""),
         ("/brokers/topics/b/partitions/0/state", STATE),
     ]);
-    let (_, reader) = observe(&zookeeper, Some((trigger.to_owned(), ops))).await;
+    let (_, reader) = observe(&zookeeper, meanwhile).await;
     let (records, imported) = load_all(&reader).await?;
     let names = records.iter().map(|record| match &record.record {
         MetadataRecord::Topic(topic) => format!("topic {}", topic.name),
@@ -298,4 +304,17 @@ async fn a_lost_state_is_a_problem_and_a_new_partition_has_none_yet() {
     let (records, warnings) = load_topics(state, ops).await.unwrap();
     assert_eq!(records, ["topic a", "config of a", "leader epoch 0", "topic b", "leader epoch 7"]);
     assert!(warnings[0].starts_with(state), "{warnings:?}");
+}
+
+/// A controller makes a partition's znode first and its state right after it.
+#[tokio::test]
+async fn a_partition_that_is_made_while_it_is_read_has_lost_nothing() {
+    let (partition, state) = ("/brokers/topics/a/partitions/0", "/brokers/topics/a/partitions/0/state");
+    let meanwhile = vec![
+        (state.to_owned(), vec![delete(state), delete(partition)]),
+        (partition.to_owned(), vec![create(partition, ""), create(state, STATE)]),
+    ];
+    let (records, warnings) = load_topics_while(meanwhile).await.unwrap();
+    assert_eq!(records, ["topic a", "config of a", "leader epoch 7", "topic b", "leader epoch 7"]);
+    assert_eq!(warnings, [] as [&str; 0]);
 }
