@@ -32,7 +32,6 @@ use crate::options::KraftLogOptions;
 use crate::quorum::machine::Machine;
 use crate::quorum::proposal::{ProposedBatch, ProposedTxn};
 use crate::quorum::propose::{Arriving, Waiting, active_epoch, fenced, now};
-use crate::quorum::shape;
 use crate::quorum::types::Raft;
 use crate::quorum::view::View;
 
@@ -283,15 +282,8 @@ impl KraftLog {
     /// Makes the batch of an append, or says why it can't be one.
     fn prepare(append: Append) -> Result<(KRaftLeaderEpoch, usize, ProposedBatch)> {
         let invalid = |message: String| Error::not_applied(ErrorKind::Invalid, message);
+        append.check()?;
         let Append { epoch, expected, txn, records } = append;
-        if records.is_empty() {
-            return Err(invalid("there are no records to append".to_owned()));
-        }
-        if expected.is_none() && txn == Txn::None {
-            return Err(invalid("outside a transaction the expected offset must be given".to_owned()));
-        }
-        let txn = ProposedTxn::from(txn);
-        shape::check(txn, &records).map_err(invalid)?;
         let mut builder = BatchBuilder::data(now());
         let mut frame = Vec::new();
         for record in &records {
@@ -301,7 +293,8 @@ impl KraftLog {
             builder.push(&frame).map_err(|full| invalid(format!("the records are too many for one batch: {full}")))?;
         }
         let batch = builder.finish(Offset::ZERO, KRaftLeaderEpoch(0));
-        let batch = ProposedBatch { expected: expected.map(|offset| offset.0), txn, batch: Blob(batch.into()) };
+        let expected = expected.map(|offset| offset.0);
+        let batch = ProposedBatch { expected, txn: ProposedTxn::from(txn), batch: Blob(batch.into()) };
         Ok((epoch, records.len(), batch))
     }
 

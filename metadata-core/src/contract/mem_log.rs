@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{KRaftLeaderEpoch, NodeId, Offset, Position, TimestampMs};
 use crate::image::{ImageLoader, MetadataImage};
 use crate::leadership::LogExtent;
-use crate::log::{Append, LeaderAndEpoch, LogBatch, MetadataLog, RECORDS_PER_BATCH_MAX};
+use crate::log::{Append, LeaderAndEpoch, LogBatch, MetadataLog};
 use crate::record::{MetadataRecord, VersionedRecord};
 use crate::store::{Receipt, Txn};
 
@@ -102,8 +102,12 @@ impl MemLog {
                 format!("decided under epoch {}, the log is in epoch {}", append.epoch, leader.epoch),
             );
         }
-        if append.records.is_empty() || append.records.len() > RECORDS_PER_BATCH_MAX {
-            return refused(ErrorKind::Invalid, format!("{} records in one append", append.records.len()));
+        append.check()?;
+        for record in &append.records {
+            record.encode(&mut Vec::new()).map_err(|error| {
+                let message = format!("{} can't be encoded", record.record.name());
+                Error::not_applied(ErrorKind::Invalid, message).with_source(error)
+            })?;
         }
         let mut state = self.state();
         let end = state.end();
@@ -114,6 +118,7 @@ impl MemLog {
             );
         }
         let discarded = || Error::not_applied(ErrorKind::Conflict, "no such transaction is open; begin again");
+        let whole = append.txn == Txn::None;
         let batches = match append.txn {
             Txn::None => vec![append.records],
             Txn::Begin => {
@@ -140,7 +145,9 @@ impl MemLog {
             let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
             let next = base.plus(count);
             loader.replay_batch(base, next, leader.epoch, TimestampMs(next.0), &records).map_err(|error| {
-                Error::not_applied(ErrorKind::Invalid, "a record contradicts the log").with_source(error)
+                // Only of a transaction is it too late to say which append was wrong.
+                let kind = if whole { ErrorKind::Invalid } else { ErrorKind::Conflict };
+                Error::not_applied(kind, "a record contradicts the log").with_source(error)
             })?;
             written.push((base, next, records, loader.image().clone()));
             base = next;

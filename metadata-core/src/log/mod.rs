@@ -13,6 +13,7 @@ use crate::record::VersionedRecord;
 use crate::store::{Receipt, Txn};
 
 mod adapter;
+mod rules;
 
 pub use adapter::LogStore;
 
@@ -27,13 +28,13 @@ pub struct LeaderAndEpoch {
     pub active: bool,
 }
 
-/// Records to append as one batch.
+/// Records to append as one batch. What it may be is checked by [`Append::check`].
 #[derive(Debug, Clone)]
 pub struct Append {
     /// The epoch that the records were decided under: refused in any other.
     pub epoch: KRaftLeaderEpoch,
-    /// Where the first record must land (inclusive). `None` only within a transaction, whose records get their offsets
-    /// at its end.
+    /// Where the first record must land (inclusive). `None` only in a transaction, whose records get their offsets at its
+    /// End; with that End it may be given, with Begin and within never.
     pub expected: Option<Offset>,
     /// Where in a transaction it stands.
     pub txn: Txn,
@@ -83,10 +84,15 @@ pub trait MetadataLog: Send + Sync {
     /// The receipt resolves when the batch is durable on a majority and applied here; its position is the end of the
     /// batch. For `Begin` and `In` the position is the log's end, which they do not move.
     ///
+    /// At most one transaction is open. A `Begin` discards one that is still open, and so does the next leader: a
+    /// transaction whose appends failed is simply begun again. An `End` closes it either way: all of it is written, or it
+    /// is discarded.
+    ///
     /// # Errors
-    /// By the receipt. Not applied: `ControllerFenced` (another epoch), `Conflict` (another end offset, or a transaction
-    /// that was discarded), `Invalid` (no or too many records, a record that can't be encoded, a transaction out of
-    /// order). Unknown: `Unavailable` (leadership lost or stopped before the answer).
+    /// By the receipt. Not applied: `ControllerFenced` (another epoch), `Conflict` (another end offset, no transaction
+    /// that is open, or one that is discarded: miscounted, or in contradiction to the log), `Invalid` (what
+    /// [`Append::check`] refuses, a record that can't be encoded or that contradicts the log). Unknown: `Unavailable`
+    /// (leadership lost or stopped before the answer).
     fn append(&self, append: Append) -> Receipt;
 
     /// The end of the committed log, linearizable when this member leads. It waits until the fate of every append

@@ -4,20 +4,21 @@
 //!
 //! - a batch decided under another epoch than its entry's term, or before the term's LeaderStart;
 //! - a batch whose expected offset is not the log's end;
-//! - records that no image can take, or a transaction out of order.
+//! - what [`Append::check`] refuses, records that no image can take, or a transaction that is not open or miscounted.
 //!
 //! The batches of a transaction stay in Raft's log until its End. Then all of them enter the Kafka log, streamed from
-//! Raft's log, and become visible at once; or none ever does. The first entry of a new term discards an open transaction.
+//! Raft's log, and become visible at once; or none ever does. The next Begin, or the first entry of a new term, discards a
+//! transaction that is still open.
 
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use metadata_core::id::{KRaftLeaderEpoch, NodeId, Offset, Position, TimestampMs};
 use metadata_core::image::{ImageLoader, MetadataImage};
+use metadata_core::log::Append;
 use metadata_core::record::{LeaderChangeMessage, LeaderChangeVoter, VersionedRecord};
 
 use super::proposal::{Applied, Proposal, ProposedBatch, ProposedTxn, Refusal};
-use super::shape;
 use super::types::{Entry, LogId, Payload, StoredMembership};
 use crate::batch::{Batch, BatchBuilder, BatchHeader, place};
 use crate::disk::DiskError;
@@ -237,7 +238,7 @@ impl StateMachine {
             let present = self.log.epochs().last().map_or(0, |epoch| epoch.0);
             return Ok(Err(Refusal::Epoch { decided, present }));
         }
-        let records = match admissible(proposed) {
+        let records = match admissible(epoch_of(term), proposed) {
             Ok(records) => records,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -246,9 +247,6 @@ impl StateMachine {
             return Ok(Err(Refusal::Offset { expected, end }));
         }
         match proposed.txn {
-            ProposedTxn::None if proposed.expected.is_none() => {
-                Ok(Err(Refusal::Invalid("outside a transaction the expected offset must be given".to_owned())))
-            }
             ProposedTxn::None => {
                 let bytes = self.placed(proposed, epoch_of(term));
                 Ok(self.write(&bytes, &records)?.map(|header| end_of(&header)))
@@ -266,11 +264,11 @@ impl StateMachine {
     }
 
     fn begin(&mut self, log_id: LogId, number: usize) -> Result<Position, Refusal> {
-        if self.transaction.is_some() {
-            return Err(Refusal::TransactionOpen);
-        }
         if number != 0 {
             return Err(Refusal::Invalid("a Begin must be the first batch of its entry".to_owned()));
+        }
+        if self.transaction.is_some() {
+            tracing::info!("the open transaction is discarded: another begins");
         }
         let before = self.base();
         let image = self.image().clone();
@@ -325,7 +323,7 @@ impl StateMachine {
                 if !belongs {
                     continue;
                 }
-                let Ok(records) = admissible(proposed) else { continue };
+                let Ok(records) = admissible(epoch_of(begin.term), proposed) else { continue };
                 let bytes = self.placed(proposed, epoch_of(begin.term));
                 if let Err(refusal) = self.write(&bytes, &records)? {
                     return discarded(refusal.to_string());
@@ -363,8 +361,8 @@ impl StateMachine {
     }
 }
 
-/// The records of a batch, if it may be in the log at all: sound, of metadata, readable, and of the right shape.
-fn admissible(proposed: &ProposedBatch) -> Result<Vec<VersionedRecord>, Refusal> {
+/// The records of a batch, if it may be in the log at all: sound, of metadata, readable, and an append that may be.
+fn admissible(epoch: KRaftLeaderEpoch, proposed: &ProposedBatch) -> Result<Vec<VersionedRecord>, Refusal> {
     let batch = Batch::parse(&proposed.batch.0).map_err(|flaw| Refusal::Invalid(flaw.to_string()))?;
     if batch.header().control {
         return Err(Refusal::Invalid("control records are Raft's own".to_owned()));
@@ -373,8 +371,9 @@ fn admissible(proposed: &ProposedBatch) -> Result<Vec<VersionedRecord>, Refusal>
         return Err(Refusal::Invalid("bytes follow the batch".to_owned()));
     }
     let records = decode_records(&batch).map_err(Refusal::Invalid)?;
-    shape::check(proposed.txn, &records).map_err(Refusal::Invalid)?;
-    Ok(records)
+    let append = Append { epoch, expected: proposed.expected.map(Offset), txn: proposed.txn.into(), records };
+    append.check().map_err(|error| Refusal::Invalid(error.to_string()))?;
+    Ok(append.records)
 }
 
 fn end_of(header: &BatchHeader) -> Position {

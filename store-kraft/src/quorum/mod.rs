@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - [`types`]: what openraft is run with. [`proposal`]: what an entry says and what `apply` answers.
-//! - [`propose`]: appends share entries. [`shape`]: what a batch may hold, by where in a transaction it stands.
+//! - [`propose`]: appends share entries.
 //! - [`apply`]: the state machine proper. [`machine`]: the thread that owns it. `storage`: openraft's view of it.
 //! - [`lead`]: follows elections and starts each epoch. [`view`]: what readers see.
 //! - [`network`]: how other members are reached; a quorum of one has none. A network for more voters takes its place where
@@ -19,7 +19,6 @@ pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod proposal;
 pub(crate) mod propose;
-pub(crate) mod shape;
 mod storage;
 pub(crate) mod types;
 pub(crate) mod view;

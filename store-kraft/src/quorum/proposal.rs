@@ -65,6 +65,17 @@ impl From<Txn> for ProposedTxn {
     }
 }
 
+impl From<ProposedTxn> for Txn {
+    fn from(txn: ProposedTxn) -> Self {
+        match txn {
+            ProposedTxn::None => Self::None,
+            ProposedTxn::Begin => Self::Begin,
+            ProposedTxn::In => Self::In,
+            ProposedTxn::End { batches } => Self::End { batches },
+        }
+    }
+}
+
 /// What `apply` did with an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) enum Applied {
@@ -105,8 +116,6 @@ pub(crate) enum Refusal {
     Offset { expected: i64, end: i64 },
     #[error("no transaction is open in this epoch: it was never begun, or was discarded")]
     NoTransaction,
-    #[error("a transaction is open already")]
-    TransactionOpen,
     #[error("the transaction has {staged} batches, its end says {said}; all of it was discarded")]
     TransactionIncomplete { staged: u32, said: u32 },
     #[error("the transaction was discarded: {0}")]

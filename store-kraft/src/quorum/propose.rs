@@ -236,11 +236,12 @@ pub(crate) fn fenced(decided: KRaftLeaderEpoch, active: Option<KRaftLeaderEpoch>
 fn refused(refusal: Refusal) -> Error {
     let kind = match &refusal {
         Refusal::Epoch { .. } => ErrorKind::ControllerFenced,
-        Refusal::Offset { .. } | Refusal::TransactionDiscarded(_) => ErrorKind::Conflict,
-        // Within an epoch only its own leader opens and closes transactions: whoever meets these went wrong in order,
-        // unless a new epoch discarded the transaction, which shows as another epoch.
-        Refusal::NoTransaction => ErrorKind::Conflict,
-        Refusal::TransactionOpen | Refusal::TransactionIncomplete { .. } | Refusal::Invalid(_) => ErrorKind::Invalid,
+        // Another writer, or an append that failed: whoever looks at the log anew may begin again.
+        Refusal::Offset { .. }
+        | Refusal::NoTransaction
+        | Refusal::TransactionIncomplete { .. }
+        | Refusal::TransactionDiscarded(_) => ErrorKind::Conflict,
+        Refusal::Invalid(_) => ErrorKind::Invalid,
     };
     Error::not_applied(kind, refusal.to_string())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::common::*;
 use metadata_core::error::{ErrorKind, Outcome};
 use metadata_core::id::{KRaftLeaderEpoch, NodeId, Offset, TopicId};
-use metadata_core::log::{LogBatch, MetadataLog};
+use metadata_core::log::{Append, LogBatch, MetadataLog};
 use metadata_core::metadata_version::MetadataVersion;
 use metadata_core::record::{NoOpRecord, RemoveTopicRecord, VersionedRecord, ZkMigrationState};
 use metadata_core::store::Txn;
@@ -77,6 +77,8 @@ async fn appends_are_refused_by_epoch_offset_and_content_and_leave_no_trace() {
         ("a version that is none", at(now, 1, vec![VersionedRecord { version: 9, ..topic(1) }]), ErrorKind::Invalid),
         ("what no image can take", at(now, 1, unreplayable), ErrorKind::Invalid),
         ("a Begin outside its place", at(now, 1, vec![topic(1), begin()]), ErrorKind::Invalid),
+        ("an offset for a Begin", Append { txn: Txn::Begin, ..at(now, 1, vec![begin()]) }, ErrorKind::Invalid),
+        ("an offset within a transaction", Append { txn: Txn::In, ..at(now, 1, vec![topic(1)]) }, ErrorKind::Invalid),
         ("In without Begin", within(now, Txn::In, vec![topic(1)]), ErrorKind::Conflict),
         ("End without Begin", within(now, Txn::End { batches: 1 }, vec![end()]), ErrorKind::Conflict),
     ] {
@@ -102,8 +104,6 @@ async fn a_transaction_becomes_visible_at_its_end_and_others_pass_it() {
     log.append(within(now, Txn::In, vec![topic(4)])).await.unwrap();
     assert_eq!(log.image().topics().len(), 1);
     assert_eq!(log.end().await.unwrap().end_offset, Offset(2));
-    let refused = log.append(within(now, Txn::Begin, vec![begin()])).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Invalid);
     let end = log.append(within(now, Txn::End { batches: 4 }, vec![topic(5), end()])).await.unwrap();
     assert_eq!(end.end_offset, Offset(9));
     assert_eq!(log.image().topics().len(), 6);
@@ -124,7 +124,7 @@ async fn a_transaction_that_is_miscounted_or_interrupted_leaves_no_trace() {
     log.append(within(now, Txn::Begin, vec![begin()])).await.unwrap();
     log.append(within(now, Txn::In, vec![topic(1)])).await.unwrap();
     let error = log.append(within(now, Txn::End { batches: 4 }, vec![end()])).await.unwrap_err();
-    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Invalid, Outcome::NotApplied));
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Conflict, Outcome::NotApplied));
     // It is over: the next begins afresh, and is interrupted.
     log.append(within(now, Txn::Begin, vec![begin()])).await.unwrap();
     log.append(within(now, Txn::In, vec![topic(2)])).await.unwrap();
@@ -137,6 +137,32 @@ async fn a_transaction_that_is_miscounted_or_interrupted_leaves_no_trace() {
     let end = log.end().await.unwrap();
     assert_eq!(end.end_offset, Offset(2));
     assert!(read_all(&log).await.iter().all(|batch| batch.records.is_empty()));
+    log.shutdown().await.unwrap();
+}
+
+/// A copy that failed halfway is begun again by the same leader.
+#[tokio::test]
+async fn a_begin_discards_the_transaction_before_it() {
+    let dir = formatted();
+    let log = open(dir.path()).await;
+    let now = epoch(&log).await;
+    log.append(within(now, Txn::Begin, vec![begin()])).await.unwrap();
+    log.append(within(now, Txn::In, vec![topic(1)])).await.unwrap();
+    // What is refused discards nothing.
+    let refused = log.append(within(now, Txn::Begin, vec![topic(2)])).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+    let wrong = Append { txn: Txn::End { batches: 3 }, ..at(now, 9, vec![end()]) };
+    assert_eq!(log.append(wrong).await.unwrap_err().kind(), ErrorKind::Conflict);
+
+    log.append(within(now, Txn::Begin, vec![begin(), topic(2)])).await.unwrap();
+    let position = log.append(within(now, Txn::End { batches: 2 }, vec![end()])).await.unwrap();
+    assert_eq!(position.end_offset, Offset(4));
+    let topics = |log: &KraftLog| log.image().topics().iter().map(|(_, name)| name.to_string()).collect::<Vec<_>>();
+    assert_eq!(topics(&log), ["topic-2"]);
+    log.shutdown().await.unwrap();
+
+    let log = open(dir.path()).await;
+    assert_eq!(topics(&log), ["topic-2"]);
     log.shutdown().await.unwrap();
 }
 
