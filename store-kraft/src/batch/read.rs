@@ -5,7 +5,10 @@ use metadata_core::id::{KRaftLeaderEpoch, Offset, TimestampMs};
 use metadata_core::record::{ControlRecord, DecodeError};
 
 use super::flaw::{BatchFlaw, FlawReason};
-use super::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, CONTROL_BIT, CRC_START, HEADER_LEN, LENGTH_END, MAGIC};
+use super::{BATCH_BYTES_MAX, CONTROL_BIT, CRC_START, HEADER_LEN, LENGTH_END, MAGIC};
+
+/// Bytes of the smallest record: a byte each for length, attributes, both deltas, key length, value length, value and headers.
+const RECORD_BYTES_MIN: usize = 8;
 
 /// The first 61 bytes of a batch, as far as they matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +65,10 @@ impl BatchHeader {
         if attributes & !CONTROL_BIT != 0 {
             return field_flaw(21, "attributes", i64::from(attributes), "only the control bit may be set");
         }
-        if count < 1 || count as usize > BATCH_RECORDS_MAX {
-            return field_flaw(57, "record count", i64::from(count), "a batch has 1 to 10000 records");
+        // How many there are at most is a rule for writers: another one may put several appends into a batch.
+        if count < 1 || count as usize > (size - HEADER_LEN) / RECORD_BYTES_MIN {
+            let rule = "a batch has at least one record, and at least 8 bytes for each";
+            return field_flaw(57, "record count", i64::from(count), rule);
         }
         if last_offset_delta != count - 1 {
             let rule = "it must be one less than the record count";

@@ -198,6 +198,30 @@ fn a_batch_holds_ten_thousand_records_and_no_more() {
     assert_eq!(Batch::parse(&bytes).unwrap().header().records as usize, BATCH_RECORDS_MAX);
 }
 
+/// Kafka's writer may put several appends into a batch, up to its bytes.
+#[test]
+fn a_batch_of_another_writer_may_hold_more_records() {
+    let mut builder = BatchBuilder::data(TIME);
+    for _ in 0..BATCH_RECORDS_MAX {
+        builder.push(&[1, 20, 0, 0]).unwrap();
+    }
+    let mut bytes = builder.finish(Offset(0), KRaftLeaderEpoch(1));
+    // Length, attributes, time delta, offset delta 10 000, no key, four bytes of value, no headers.
+    bytes.extend([24, 0, 0, 0xa0, 0x9c, 0x01, 1, 8, 1, 20, 0, 0, 0]);
+    let length = (bytes.len() - LENGTH_END) as i32;
+    for (at, field) in [(8, length), (23, 10_000), (57, 10_001)] {
+        bytes[at..at + 4].copy_from_slice(&field.to_be_bytes());
+    }
+    let crc = crc32c::crc32c(&bytes[CRC_START..]);
+    bytes[17..CRC_START].copy_from_slice(&crc.to_be_bytes());
+    let batch = Batch::parse(&bytes).unwrap();
+    assert_eq!((batch.header().records, batch.records().count()), (10_001, 10_001));
+
+    // More records than there are bytes for can't be.
+    bytes[57..61].copy_from_slice(&i32::MAX.to_be_bytes());
+    assert!(BatchHeader::parse(&bytes).unwrap_err().to_string().contains("record count"));
+}
+
 #[test]
 fn a_batch_holds_eight_mebibytes_and_no_more() {
     let mut builder = BatchBuilder::data(TIME);
