@@ -2,7 +2,8 @@
 //!
 //! It is never the only copy: sled's flush is no fsync, and a flipped byte can make it panic, in open too. So sled lives
 //! on a thread of its own, where every call is guarded; whatever goes wrong there, the folder is set aside as
-//! `cache.damaged-N` (one is kept), built anew, and a warning says so. What is read is checked: each value against its
+//! `cache.damaged-N` (one is kept), built anew, and a warning says so. Threads of sled's own can end unseen, and a call then
+//! waits for ever: so nobody waits for the cache longer than a limit, and goes on without it. What is read is checked: each value against its
 //! checksum, the whole against the log, whose batch that ends at the image's position must be the one that was noted.
 //!
 //! It is written in the background after snapshots, and at a clean stop; never while an append waits.
@@ -31,9 +32,35 @@ pub(crate) type BatchMark = (TimestampMs, u32);
 #[derive(Debug)]
 pub(crate) struct ImageCache {
     orders: mpsc::Sender<Order>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<Thread>>,
+    /// How long an answer is waited for.
+    wait_max: Duration,
     /// End of the cached image that belongs to the log (exclusive), or -1.
     usable: AtomicI64,
+}
+
+/// The thread that calls sled.
+#[derive(Debug)]
+struct Thread {
+    handle: JoinHandle<()>,
+    /// Is disconnected when the thread ends: a handle can't be waited for with a limit.
+    ended: mpsc::Receiver<()>,
+}
+
+/// Longer than the largest image takes on a slow disk.
+const WAIT_MAX: Duration = Duration::from_secs(120);
+
+/// What is known of a thread that gave no answer.
+fn silent(wait_max: Duration) -> String {
+    format!("the cache gave no answer within {} s and is not used", wait_max.as_secs())
+}
+
+/// Waits for an answer of the thread.
+fn receive<T>(answered: &mpsc::Receiver<T>, wait_max: Duration) -> Result<T, String> {
+    answered.recv_timeout(wait_max).map_err(|error| match error {
+        mpsc::RecvTimeoutError::Timeout => silent(wait_max),
+        mpsc::RecvTimeoutError::Disconnected => "the thread of the cache ended".to_owned(),
+    })
 }
 
 /// An image so few records further than the cached one is not worth a store: they are replayed in no time.
@@ -57,6 +84,7 @@ impl ImageCache {
     pub(crate) fn open(dir: &Path, guard: impl Send + 'static) -> (Option<Self>, Option<String>) {
         let (orders, receiver) = mpsc::channel();
         let (opened, open_result) = mpsc::channel();
+        let (running, ended) = mpsc::channel::<()>();
         let dir = dir.to_owned();
         let run = move || {
             let (trees, trouble) = open_or_rebuild(&dir);
@@ -67,34 +95,40 @@ impl ImageCache {
                 Worker { dir, trees: Some(trees) }.run(&receiver);
             }
             drop(guard);
+            drop(running);
         };
         let thread = match std::thread::Builder::new().name("kraft-cache".to_owned()).spawn(run) {
-            Ok(thread) => thread,
+            Ok(handle) => Thread { handle, ended },
             Err(error) => return (None, Some(format!("there is no thread for the cache: {error}"))),
         };
-        match open_result.recv() {
-            Ok((true, trouble)) => {
-                (Some(Self { orders, thread: Mutex::new(Some(thread)), usable: AtomicI64::new(-1) }), trouble)
-            }
+        match receive(&open_result, WAIT_MAX) {
+            Ok((true, trouble)) => (Some(Self::of(orders, thread, WAIT_MAX)), trouble),
             Ok((false, trouble)) => (None, trouble),
-            Err(_) => (None, Some("the thread of the cache ended".to_owned())),
+            Err(trouble) => {
+                tracing::warn!("{trouble}");
+                (None, Some(trouble))
+            }
         }
+    }
+
+    fn of(orders: mpsc::Sender<Order>, thread: Thread, wait_max: Duration) -> Self {
+        Self { orders, thread: Mutex::new(Some(thread)), wait_max, usable: AtomicI64::new(-1) }
     }
 
     /// The cached image, if it ends at or before `latest` (exclusive end) and belongs to the log: `mark_of` gives the mark of
     /// the log's batch that ends at a position.
     ///
     /// # Errors
-    /// What was wrong; the cache is empty now.
+    /// What was wrong; the cache is empty now, or gives no answer.
     pub(crate) fn load(
         &self,
         latest: Offset,
         mark_of: impl Fn(Position) -> Option<BatchMark>,
     ) -> Result<Option<MetadataImage>, String> {
         let (answer, answered) = mpsc::channel();
-        let gone = |_| "the thread of the cache ended".to_owned();
-        self.orders.send(Order::Load { latest, answer }).map_err(|error| gone(error.to_string()))?;
-        let loaded = answered.recv().map_err(|error| gone(error.to_string()))??;
+        // An order that can't be sent drops its end of the answer's channel.
+        let _ = self.orders.send(Order::Load { latest, answer });
+        let loaded = receive(&answered, self.wait_max)??;
         // One of another log, after a directory was restored say, is of no use, but no damage either.
         let loaded = loaded.filter(|loaded| mark_of(loaded.image.position()) == Some(loaded.mark));
         if let Some(loaded) = &loaded {
@@ -116,14 +150,19 @@ impl ImageCache {
         let _ = self.orders.send(Order::Store(Box::new(image), mark));
     }
 
-    /// Waits until all that was stored before is written, and ends the thread. What is stored afterwards is lost.
+    /// Waits until all that was stored before is written, and ends the thread. What is stored afterwards is lost. A thread
+    /// that does not end in time is left alone.
     pub(crate) fn close(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let _ = self.orders.send(Order::Close);
-        if let Some(thread) = thread {
-            // A panic there was sled's, and was dealt with.
-            let _ = thread.join();
+        let Some(Thread { handle, ended }) = thread else { return };
+        if ended.recv_timeout(self.wait_max) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let trouble = silent(self.wait_max);
+            tracing::warn!("{trouble}; the data directory stays locked until this process ends");
+            return;
         }
+        // A panic there was sled's, and was dealt with.
+        let _ = handle.join();
     }
 }
 

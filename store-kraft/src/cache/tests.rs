@@ -152,6 +152,24 @@ fn a_garbled_cache_is_set_aside_and_built_anew() {
 }
 
 #[test]
+fn a_thread_that_gives_no_answer_is_not_waited_for() {
+    let (orders, receiver) = mpsc::channel();
+    let (running, ended) = mpsc::channel::<()>();
+    let (release, released) = mpsc::channel::<()>();
+    let silent = move || {
+        let _ = released.recv();
+        drop((receiver, running));
+    };
+    let thread = Thread { handle: std::thread::spawn(silent), ended };
+    let cache = ImageCache::of(orders, thread, Duration::from_millis(1));
+    let trouble = load(&cache).unwrap_err();
+    assert!(trouble.contains("gave no answer"), "{trouble}");
+    cache.store(image(1, 10), MARK);
+    cache.close();
+    drop(release);
+}
+
+#[test]
 fn a_folder_that_can_not_be_one_leaves_no_cache_and_a_word_about_it() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("missing/cache");
