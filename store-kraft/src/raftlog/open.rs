@@ -65,7 +65,9 @@ impl Opened {
                 reason,
             })?;
             let segment = Segment { first: *first, file, places: scanned.places };
-            if let Some(reason) = scanned.unsound {
+            if let Some(Unsound::Unreadable(reason)) = scanned.unsound {
+                return Err(Damage { file: path, position: scanned.end, offset: None, reason }.into());
+            } else if let Some(Unsound::Torn(reason)) = scanned.unsound {
                 let place = Damage { file: path.clone(), position: scanned.end, offset: None, reason };
                 // Every segment but the last was synced before the next was begun.
                 let synced = match mark {
@@ -161,7 +163,15 @@ struct Scanned {
     /// Byte after the last sound frame (exclusive).
     end: u64,
     /// Why there is none after it, unless the segment ends there.
-    unsound: Option<String>,
+    unsound: Option<Unsound>,
+}
+
+/// Why there is no entry where one is expected.
+enum Unsound {
+    /// The bytes are no frame of this place: they may be of a torn flush.
+    Torn(String),
+    /// The frame is whole, but its entry is none that is known here.
+    Unreadable(String),
 }
 
 /// Goes through a segment's frames. An error: it is no segment at all.
@@ -170,7 +180,7 @@ fn scan(bytes: &[u8], first: u64) -> Result<Scanned, String> {
     let Some(mut rest) = bytes.strip_prefix(&SEGMENT_MAGIC) else {
         // The file is created, then its first bytes are written: either may be all that reached the disk.
         if SEGMENT_MAGIC.starts_with(bytes) || bytes.iter().all(|byte| *byte == 0) {
-            scanned.unsound = Some("the segment was not begun to its end".to_owned());
+            scanned.unsound = Some(Unsound::Torn("the segment was not begun to its end".to_owned()));
             return Ok(scanned);
         }
         return Err("it is no segment of Raft's log, or one of a version that is not known here".to_owned());
@@ -183,8 +193,8 @@ fn scan(bytes: &[u8], first: u64) -> Result<Scanned, String> {
                 scanned.end += size;
                 rest = usize::try_from(size).ok().and_then(|size| rest.get(size..)).unwrap_or_default();
             }
-            Err(reason) => {
-                scanned.unsound = Some(reason);
+            Err(unsound) => {
+                scanned.unsound = Some(unsound);
                 break;
             }
         }
@@ -193,14 +203,17 @@ fn scan(bytes: &[u8], first: u64) -> Result<Scanned, String> {
 }
 
 /// The entry at the front of `bytes`, which must have the index `index`, and its frame's size.
-fn place(bytes: &[u8], position: u64, index: u64) -> Result<(Place, u64), String> {
-    let frame = frame::parse(bytes)?;
+fn place(bytes: &[u8], position: u64, index: u64) -> Result<(Place, u64), Unsound> {
+    let frame = frame::parse(bytes).map_err(Unsound::Torn)?;
     if frame.flush_start > position {
-        return Err(format!("the frame says that its flush starts behind it, at byte {}", frame.flush_start));
+        let reason = format!("the frame says that its flush starts behind it, at byte {}", frame.flush_start);
+        return Err(Unsound::Torn(reason));
     }
-    let entry = entry::decode(frame.entry).map_err(|error| format!("entry {index} of Raft's log: {error}"))?;
+    let unreadable = |error| Unsound::Unreadable(format!("entry {index} of Raft's log can't be read: {error}"));
+    let entry = entry::decode(frame.entry).map_err(unreadable)?;
     if entry.log_id.index != index {
-        return Err(format!("entry {} of Raft's log lies where entry {index} is expected", entry.log_id.index));
+        let found = entry.log_id.index;
+        return Err(Unsound::Torn(format!("entry {found} of Raft's log lies where entry {index} is expected")));
     }
     let place = Place { term: entry.log_id.leader_id.term, position, size: frame.entry.len() as u32 };
     Ok((place, frame.size()))

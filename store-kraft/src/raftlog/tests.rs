@@ -155,6 +155,22 @@ fn a_torn_last_flush_may_have_lost_any_of_its_pages() {
     }
 }
 
+/// What a later version wrote is not cut, wherever it lies and whatever is known to be synced.
+#[test]
+fn a_whole_frame_whose_entry_is_not_known_is_refused_and_left_alone() {
+    let dir = written();
+    let last = segments(dir.path()).pop().unwrap();
+    let mut bytes = fs::read(&last).unwrap();
+    let position = bytes.len() as u64;
+    super::frame::put(&mut bytes, position, b"an entry of a later version");
+    fs::write(&last, &bytes).unwrap();
+    fs::remove_file(dir.path().join("synced")).unwrap();
+    let damage = damage(dir.path());
+    assert_eq!((&damage.file, damage.position), (&last, position));
+    assert!(damage.reason.contains("entry 13 of Raft's log can't be read"), "{damage}");
+    assert_eq!(fs::read(&last).unwrap(), bytes);
+}
+
 #[test]
 fn what_was_synced_must_be_there() {
     let dir = written();
