@@ -112,8 +112,28 @@ impl Disk {
         self.sync_parent(target)
     }
 
+    /// Ends what room there is.
+    #[cfg(test)]
+    pub(crate) fn fill(&self) {
+        if let Some(room) = &self.room {
+            room.store(0, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    /// Gives the room of a file back.
+    #[cfg(test)]
+    fn give_room(&self, path: &Path) {
+        if let (Some(room), Ok(metadata)) = (&self.room, fs::metadata(path)) {
+            room.fetch_add(metadata.len(), std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    #[cfg(not(test))]
+    fn give_room(&self, _path: &Path) {}
+
     /// Removes a file. Durable after [`Self::sync_dir`]. A file that is not there is fine.
     pub(crate) fn remove(&self, path: &Path) -> DiskResult<()> {
+        self.give_room(path);
         match fs::remove_file(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.during("remove", path),

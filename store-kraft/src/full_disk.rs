@@ -12,6 +12,8 @@ use metadata_core::record::{ConfigRecord, VersionedRecord};
 use metadata_core::store::Txn;
 
 use crate::disk::Disk;
+use crate::log::layout::Layout;
+use crate::log::lock::DirectoryLock;
 use crate::{KraftLog, KraftLogOptions};
 
 const NODE: NodeId = NodeId(1);
@@ -53,7 +55,11 @@ async fn append_until_full(disk: Disk, dir: &Path) -> Failure {
     let none = Offset(0);
     let log = match KraftLog::open_on(disk, options(dir)).await {
         Ok(log) => log,
-        Err(error) => return Failure { acknowledged: none, attempted: none, error },
+        // Whatever had been started has ended.
+        Err(error) => {
+            DirectoryLock::acquire(&Layout::new(dir).lock()).unwrap();
+            return Failure { acknowledged: none, attempted: none, error };
+        }
     };
     let mut acknowledged = none;
     let epoch = log.extent().epochs.last().unwrap().0;
@@ -120,5 +126,25 @@ async fn a_snapshot_without_room_is_refused_by_file_and_the_log_goes_on() {
     assert!(error.to_string().contains(".checkpoint.part") && error.to_string().contains("make room"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(log.leadership(None).await.unwrap().active);
-    drop(log);
+    // What was written of it is gone, so there is room again.
+    let partition = dir.path().join("__cluster_metadata-0");
+    let names = std::fs::read_dir(partition).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.ends_with(".part")).collect::<Vec<_>>(), [""; 0]);
+    let position = log.append(Append { epoch, expected: Some(Offset(21)), txn: Txn::None, records: vec![config(21)] });
+    assert_eq!(position.await.unwrap().end_offset, Offset(22));
+    let _ = log.shutdown().await;
+}
+
+/// The disk fills while the log is told to stop: the reason is that of the disk, not that it was told to.
+#[tokio::test]
+async fn a_last_sync_that_fails_is_told_by_file() {
+    let dir = tempfile::tempdir().unwrap();
+    KraftLog::format(dir.path(), NODE, "cluster", MetadataVersion::V3_9_IV0).unwrap();
+    let disk = Disk::with_room(1 << 20);
+    let log = KraftLog::open_on(disk.clone(), options(dir.path())).await.unwrap();
+    disk.fill();
+    let error = log.shutdown().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("sidecar.tmp") && error.to_string().contains("make room"), "{error}");
+    KraftLog::open(options(dir.path())).await.unwrap().shutdown().await.unwrap();
 }

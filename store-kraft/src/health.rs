@@ -4,7 +4,8 @@ use metadata_core::error::{Error, ErrorKind, Outcome};
 use tokio::sync::watch;
 
 /// The reason for which a log stopped.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
 pub(crate) struct Stopped {
     pub(crate) kind: ErrorKind,
     pub(crate) reason: String,

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,9 +26,9 @@ use crate::log::layout::Layout;
 use crate::log::read::{below_start, read_batches};
 use crate::log::snapshot::{SnapshotReader, list_snapshots};
 use crate::log::writer::Segments;
-use crate::open::{self, Running};
+use crate::open::{self, Running, Threads};
 use crate::options::KraftLogOptions;
-use crate::quorum::machine::Machine;
+use crate::quorum::machine::{Failed, Machine};
 use crate::quorum::proposal::{ProposedBatch, ProposedTxn};
 use crate::quorum::propose::{Arriving, Waiting, active_epoch, fenced, now};
 use crate::quorum::types::Raft;
@@ -68,9 +67,7 @@ const SNAPSHOT_RETRY: Duration = Duration::from_millis(100);
 /// What [`KraftLog::shutdown`] waits for.
 pub(crate) struct Ending {
     pub(crate) proposer: tokio::task::JoinHandle<()>,
-    pub(crate) applying: JoinHandle<()>,
-    pub(crate) raft_log: JoinHandle<()>,
-    pub(crate) cache: Option<Arc<crate::cache::ImageCache>>,
+    pub(crate) threads: Threads,
 }
 
 impl std::fmt::Debug for KraftLog {
@@ -132,8 +129,14 @@ impl KraftLog {
             tasks,
             ending: Mutex::new(Some(ending)),
         };
-        log.wait_until_active().await?;
-        Ok(log)
+        match log.wait_until_active().await {
+            Ok(()) => Ok(log),
+            Err(error) => {
+                // The reason is known; the threads must not outlive it, since they hold the directory's lock.
+                let _ = log.shutdown().await;
+                Err(error)
+            }
+        }
     }
 
     async fn wait_until_active(&self) -> Result<()> {
@@ -148,6 +151,12 @@ impl KraftLog {
     /// What the open mended.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
+    }
+
+    /// Whether the log is no longer kept from the last [`hold`](MetadataLog::hold) on, because it would have more than
+    /// [`KraftLogOptions::hold_bytes`]: the store that lags behind needs a full sync. A hold outlives a restart.
+    pub fn hold_given_up(&self) -> bool {
+        self.view.borrow().hold_given_up
     }
 
     /// The options that it was opened with.
@@ -245,7 +254,7 @@ impl KraftLog {
     /// acknowledged is lost.
     pub async fn shutdown(&self) -> Result<()> {
         let ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Ending { proposer, applying, raft_log, cache }) = ending else { return Ok(()) };
+        let Some(Ending { proposer, threads }) = ending else { return Ok(()) };
         // Without a sender the proposer ends, once everything is answered.
         self.appends.lock().unwrap_or_else(PoisonError::into_inner).take();
         let _ = proposer.await;
@@ -263,18 +272,10 @@ impl KraftLog {
             (view.image.clone(), view.start)
         };
         let segments = Arc::clone(&self.segments);
-        let threads = tokio::task::spawn_blocking(move || {
-            let _ = applying.join();
-            let _ = raft_log.join();
-            if let Some(cache) = cache {
-                open::store_image(&cache, &segments, start, image);
-                cache.close();
-            }
-        });
-        let _ = threads.await;
+        threads.join(move |cache| open::store_image(cache, &segments, start, image)).await;
         match (stopped_before, closed) {
             (Some(stopped), _) => Err(stopped.error(Outcome::NotApplied)),
-            (None, Err(failed)) => Err(Error::not_applied(ErrorKind::Unavailable, failed.0)),
+            (None, Err(Failed(stopped))) => Err(stopped.error(Outcome::NotApplied)),
             (None, Ok(())) => Ok(()),
         }
     }

@@ -61,7 +61,7 @@ mod sealed;
 mod sidecar;
 
 pub use kraft_log::{KraftLog, Recovery};
-pub use options::{KraftLogOptions, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN};
+pub use options::{KraftLogOptions, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 
 #[cfg(test)]
 mod full_disk;

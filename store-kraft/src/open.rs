@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
-use metadata_core::error::{Error, ErrorKind, Result};
+use metadata_core::error::{Error, ErrorKind, Outcome, Result};
 use metadata_core::id::{KRaftLeaderEpoch, Offset};
 use metadata_core::image::MetadataImage;
 use metadata_core::log::LeaderAndEpoch;
@@ -24,7 +25,7 @@ use crate::log::read::{batch_ending_at, replay};
 use crate::log::snapshot::{SnapshotReader, list_snapshots, remove_unfinished};
 use crate::log::writer::{Kept, LogWriter, Segments};
 use crate::log::{Damage, MetaProperties};
-use crate::options::{KraftLogOptions, SEGMENT_BYTES_MIN};
+use crate::options::{KraftLogOptions, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::quorum::apply::{Images, StateMachine, epoch_of};
 use crate::quorum::lead::Leading;
 use crate::quorum::machine::{Limits, Machine, MachineParts};
@@ -32,7 +33,7 @@ use crate::quorum::network::NoPeers;
 use crate::quorum::propose::{Arriving, Proposer};
 use crate::quorum::types::{MemberAddress, Raft, raft_id};
 use crate::quorum::view::View;
-use crate::raftlog::{Opened, RaftLogStore};
+use crate::raftlog::{self, Opened, RaftLogStore};
 use crate::sidecar::Sidecar;
 
 /// A segment of Raft's log is closed at this size.
@@ -114,10 +115,11 @@ fn find(disk: &Disk, options: &KraftLogOptions) -> Result<Found> {
     }
     let sidecar = read_sidecar(disk, &layout)?;
 
-    let segment_bytes = options.segment_bytes.max(SEGMENT_BYTES_MIN);
+    let segment_bytes = options.segment_bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
     let epochs = sidecar.epochs();
     let mut raft_log = Opened::open(disk, &layout.raft(), RAFT_SEGMENT_BYTES)?;
     check_reaches_applied(&layout, &sidecar, &raft_log)?;
+    check_vote(&layout, &raft_log)?;
     check_nobody_else_led(&layout, &raft_log)?;
     let kept = Kept { end: Offset(sidecar.end_offset), epochs: &epochs, restarted_at: Offset(sidecar.restarted_at) };
     let (log, cut) = LogWriter::open(disk, &layout.partition(), segment_bytes, kept)?;
@@ -189,6 +191,19 @@ fn check_reaches_applied(layout: &Layout, sidecar: &Sidecar, raft_log: &Opened) 
         }
         _ => Ok(()),
     }
+}
+
+/// A node saves its vote in a term before it writes an entry of it. One that forgot its vote could vote twice in a term, and
+/// start one again that it led.
+fn check_vote(layout: &Layout, raft_log: &Opened) -> Result<()> {
+    let written = raft_log.last().map_or(0, |last| last.leader_id.term);
+    let voted = raft_log.term();
+    if written <= voted {
+        return Ok(());
+    }
+    let reason = format!("Raft's log has an entry of term {written}, but the vote is lost or of term {voted}");
+    let file = raftlog::vote_path(&layout.raft());
+    Err(Damage { file, position: 0, offset: None, reason }.into())
 }
 
 /// A KRaft controller of Kafka's that took the directory over may have written records that Raft's log here knows nothing
@@ -286,8 +301,16 @@ async fn start(disk: Disk, options: &KraftLogOptions, found: Found) -> Result<Ru
     let own = raft_id(options.node_id);
     let health = Health::new();
     let segments = log.segments();
-    let (raft_log, raft_log_thread) =
-        RaftLogStore::start(raft_log, own, health.clone(), Arc::clone(&lock)).map_err(unavailable)?;
+    let mut threads = Threads { cache: cache.clone(), ..Threads::default() };
+    let config = match raft_config(&options.cluster_id) {
+        Ok(config) => Arc::new(config),
+        Err(error) => return Err(threads.end(error).await),
+    };
+    let (raft_log, thread) = match RaftLogStore::start(raft_log, own, health.clone(), Arc::clone(&lock)) {
+        Ok(started) => started,
+        Err(error) => return Err(threads.end(unavailable(error)).await),
+    };
+    threads.raft_log = Some(thread);
     let state = StateMachine::new(sidecar, log, images, raft_log.table());
     let view = watch::Sender::new(View::default());
     let view_receiver = view.subscribe();
@@ -298,17 +321,23 @@ async fn start(disk: Disk, options: &KraftLogOptions, found: Found) -> Result<Ru
         hold: options.hold_bytes,
     };
     let parts = MachineParts { state, disk, layout: layout.clone(), limits, view, health: health.clone(), lock };
-    let (machine, applying) = Machine::start(parts).map_err(unavailable)?;
-
-    let config = Arc::new(raft_config(&options.cluster_id)?);
-    let raft = Raft::new(own, config, NoPeers, raft_log, machine.clone()).await.map_err(unavailable)?;
-    // The only voter has nobody to wait for. A new one elects itself when it is initialized.
-    if raft.is_initialized().await.map_err(unavailable)? {
-        raft.trigger().elect().await.map_err(unavailable)?;
-    } else {
-        let members = BTreeMap::from([(own, MemberAddress::default())]);
-        raft.initialize(members).await.map_err(unavailable)?;
-    }
+    let (machine, thread) = match Machine::start(parts) {
+        Ok(started) => started,
+        Err(error) => {
+            drop(raft_log);
+            return Err(threads.end(error.into()).await);
+        }
+    };
+    threads.applying = Some(thread);
+    let raft = match start_raft(own, config, raft_log, machine.clone()).await {
+        Ok(raft) => raft,
+        Err(error) => {
+            // Raft's error says less than the thread that failed.
+            let error = health.stopped().map_or(error, |stopped| stopped.error(Outcome::NotApplied));
+            drop(machine);
+            return Err(threads.end(error).await);
+        }
+    };
 
     let initial = LeaderAndEpoch { leader: None, epoch: KRaftLeaderEpoch(0), active: false };
     let (leadership, leadership_receiver) = watch::channel(initial);
@@ -328,7 +357,7 @@ async fn start(disk: Disk, options: &KraftLogOptions, found: Found) -> Result<Ru
         tokio::spawn(follow).abort_handle()
     });
     let proposer = tokio::spawn(proposer.run());
-    let ending = Ending { proposer, applying, raft_log: raft_log_thread, cache };
+    let ending = Ending { proposer, threads };
     Ok(Running {
         layout,
         health,
@@ -363,6 +392,54 @@ async fn cache_after_snapshots(cache: Arc<ImageCache>, segments: Arc<Segments>, 
 pub(crate) fn store_image(cache: &ImageCache, segments: &Arc<Segments>, start: Offset, image: MetadataImage) {
     if let Some(mark) = batch_ending_at(segments, start, image.position()) {
         cache.store(image, mark);
+    }
+}
+
+/// Starts Raft and an election. When it fails, Raft has ended.
+async fn start_raft(own: u64, config: Arc<Config>, raft_log: RaftLogStore, machine: Machine) -> Result<Raft> {
+    let raft = Raft::new(own, config, NoPeers, raft_log, machine).await.map_err(unavailable)?;
+    let elect = async {
+        // The only voter has nobody to wait for. A new one elects itself when it is initialized.
+        if raft.is_initialized().await.map_err(unavailable)? {
+            return raft.trigger().elect().await.map_err(unavailable);
+        }
+        let members = BTreeMap::from([(own, MemberAddress::default())]);
+        raft.initialize(members).await.map_err(unavailable)
+    };
+    if let Err(error) = elect.await {
+        let _ = raft.shutdown().await;
+        return Err(error);
+    }
+    Ok(raft)
+}
+
+/// The threads of a log. They hold the directory's lock, so whoever stops the log waits for them.
+#[derive(Default)]
+pub(crate) struct Threads {
+    raft_log: Option<JoinHandle<()>>,
+    applying: Option<JoinHandle<()>>,
+    cache: Option<Arc<ImageCache>>,
+}
+
+impl Threads {
+    /// Waits until all have ended. Nobody may be left to ask the first two for anything. `last` may store an image.
+    pub(crate) async fn join(self, last: impl FnOnce(&ImageCache) + Send + 'static) {
+        let join = tokio::task::spawn_blocking(move || {
+            for thread in [self.applying, self.raft_log].into_iter().flatten() {
+                let _ = thread.join();
+            }
+            if let Some(cache) = self.cache {
+                last(&cache);
+                cache.close();
+            }
+        });
+        let _ = join.await;
+    }
+
+    /// Waits until all have ended, and returns the reason for which they had to.
+    async fn end(self, error: Error) -> Error {
+        self.join(|_| ()).await;
+        error
     }
 }
 

@@ -40,6 +40,9 @@ pub(crate) struct Sidecar {
     pub(crate) staged: Option<Staged>,
     /// The newest snapshot.
     pub(crate) snapshot: Option<StoredSnapshot>,
+    /// From where on (inclusive) the log was last held for a store that lags behind: it may take a while after a start until
+    /// that store is there to say so again.
+    pub(crate) hold: Option<i64>,
 }
 
 /// An open transaction. Its records are in Raft's log, and nowhere else.
@@ -126,6 +129,7 @@ mod tests {
             restarted_at: 3,
             staged: Some(Staged { begin: StoredLogId { term: 2, index: 7 }, batches: 3, before: base.clone() }),
             snapshot: Some(StoredSnapshot { base }),
+            hold: Some(38),
         };
         let golden = [
             1, 4, 1, // format, kind, version
@@ -134,6 +138,7 @@ mod tests {
             82, 2, 2, 0, 4, 60, 6, // end offset, epochs and restart, zig-zag
             1, 2, 7, 3, 1, 2, 9, 0, 0, 0, 4, 80, // staged
             1, 1, 2, 9, 0, 0, 0, 4, 80, // snapshot
+            1, 76, // hold
         ];
         assert_eq!(codec::encode(Kind::Sidecar, &sidecar).unwrap(), golden);
         assert_eq!(codec::decode::<Sidecar>(Kind::Sidecar, &golden).unwrap(), sidecar);

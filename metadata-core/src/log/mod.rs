@@ -128,6 +128,7 @@ pub trait MetadataLog: Send + Sync {
     /// The image at the committed end, as applied by this member.
     fn image(&self) -> MetadataImage;
 
-    /// Keeps records from `end_offset` on (and an image at or below it) from being purged; a later call replaces it.
+    /// Keeps records from `end_offset` on (and an image at or below it) from being purged; a later call replaces it. A log
+    /// that is stored keeps it through a restart, since whoever holds may come back later than the log.
     fn hold(&self, end_offset: Offset);
 }

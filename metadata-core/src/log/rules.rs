@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn records_are_counted() {
-        for (count, sound) in [(0, false), (1, true), (RECORDS_PER_BATCH_MAX, true), (RECORDS_PER_BATCH_MAX + 1, false)] {
+        for (count, sound) in [(0, false), (1, true), (RECORDS_PER_BATCH_MAX, true), (RECORDS_PER_BATCH_MAX + 1, false)]
+        {
             let append = append(Txn::None, Some(5), &"n".repeat(count));
             assert_eq!(append.check().is_ok(), sound, "{count}");
         }

@@ -27,9 +27,11 @@ impl Epochs {
         self.0.last().map(|(epoch, _)| *epoch)
     }
 
-    /// Notes that there is a batch of `epoch` at `base`. Callers go through the log in order.
+    /// Notes that there is a batch of `epoch` at `base`. Callers go through the log in order. An epoch that was noted at the
+    /// same place has no batch, and is forgotten.
     pub(crate) fn observe(&mut self, epoch: KRaftLeaderEpoch, base: Offset) {
         if self.last().is_none_or(|last| last < epoch) {
+            self.truncate(base);
             self.0.push((epoch, base));
         }
     }
@@ -88,6 +90,9 @@ mod tests {
             seen.observe(KRaftLeaderEpoch(epoch), Offset(base));
         }
         assert_eq!(seen, epochs(&[(1, 0), (3, 9)]));
+        let mut begun_anew = epochs(&[(3, 9)]);
+        begun_anew.observe(KRaftLeaderEpoch(4), Offset(9));
+        assert_eq!(begun_anew, epochs(&[(4, 9)]));
         assert_eq!(seen.epoch_before(Offset(9)), Some(KRaftLeaderEpoch(1)));
         assert_eq!(seen.epoch_before(Offset(10)), Some(KRaftLeaderEpoch(3)));
         assert_eq!(seen.epoch_before(Offset(0)), None);

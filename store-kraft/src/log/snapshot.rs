@@ -17,7 +17,8 @@ use crate::disk::{Disk, DiskFile, DiskResult, During};
 /// Records that Kafka puts into one batch of a snapshot, at most.
 const RECORDS_PER_BATCH: usize = 1024;
 
-/// Writes a snapshot beside its final name, which it gets when it is whole and synced.
+/// Writes a snapshot beside its final name, which it gets when it is whole and synced. Dropped before that, it leaves
+/// nothing: a full disk gets its last bytes back.
 pub(crate) struct SnapshotWriter {
     disk: Disk,
     file: DiskFile,
@@ -28,6 +29,7 @@ pub(crate) struct SnapshotWriter {
     timestamp: TimestampMs,
     batch: BatchBuilder,
     frame: Vec<u8>,
+    finished: bool,
 }
 
 /// Why a snapshot can't be written.
@@ -79,6 +81,7 @@ impl SnapshotWriter {
             timestamp,
             batch: BatchBuilder::data(timestamp),
             frame: Vec::new(),
+            finished: false,
         };
         let header = SnapshotHeaderRecord { last_contained_log_timestamp: last_contained, ..Default::default() };
         writer.control(&header.into())?;
@@ -130,7 +133,18 @@ impl SnapshotWriter {
         self.flush()?;
         self.control(&SnapshotFooterRecord::default().into())?;
         self.file.sync()?;
-        Ok(self.disk.rename(self.file.path(), &self.target)?)
+        self.disk.rename(self.file.path(), &self.target)?;
+        self.finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for SnapshotWriter {
+    fn drop(&mut self) {
+        if !self.finished {
+            // If it can't be removed now, the next open does it.
+            let _ = self.disk.remove(self.file.path());
+        }
     }
 }
 

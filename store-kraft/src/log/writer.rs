@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use metadata_core::id::Offset;
+use metadata_core::id::{Offset, Position};
 
 use super::damage::{Damage, LogError};
 use super::epochs::Epochs;
@@ -160,6 +160,10 @@ impl LogWriter {
         }
         if cut.bytes > 0 {
             disk.sync_dir(dir)?;
+        }
+        // The snapshot that a log began anew with ends in an epoch of which there may be no batch.
+        if let Some(epoch) = kept.epochs.last().filter(|_| writer.end == start) {
+            writer.epochs.observe(epoch, start);
         }
         writer.synced = writer.end;
         Ok((writer, (cut.bytes > 0).then_some(cut)))
@@ -339,11 +343,15 @@ impl LogWriter {
         Ok(self.start)
     }
 
-    /// Forgets everything: the log goes on at `offset` (inclusive), where a snapshot that was received ends. The files go
-    /// with [`Self::remove_replaced`].
-    pub(crate) fn restart_at(&mut self, offset: Offset) {
+    /// Forgets everything: the log goes on at `position`, where a snapshot that was received ends. The files go with
+    /// [`Self::remove_replaced`].
+    pub(crate) fn restart_at(&mut self, position: Position) {
         self.replaced = self.segments.with(|segments| segments.drain(..).map(|segment| segment.base).collect());
+        let offset = position.end_offset;
         self.epochs = Epochs::default();
+        if offset > Offset::ZERO {
+            self.epochs.observe(position.epoch, offset);
+        }
         (self.start, self.end, self.synced) = (offset, offset, offset);
     }
 

@@ -71,6 +71,8 @@ pub(crate) struct StateMachine {
     started: Option<Started>,
     restarted_at: Offset,
     pub(crate) snapshot: Option<StoredSnapshot>,
+    /// From where on (inclusive) the log is kept for a store that lags behind.
+    pub(crate) hold: Option<Offset>,
 }
 
 /// A state to take a snapshot of.
@@ -102,6 +104,7 @@ impl StateMachine {
             started: None,
             restarted_at: Offset(sidecar.restarted_at),
             snapshot: sidecar.snapshot,
+            hold: sidecar.hold.map(Offset),
         }
     }
 
@@ -131,7 +134,15 @@ impl StateMachine {
             restarted_at: self.restarted_at.0,
             staged: self.transaction.as_ref().map(|transaction| transaction.staged.clone()),
             snapshot: self.snapshot.clone(),
+            hold: self.hold.map(|hold| hold.0),
         }
+    }
+
+    /// Bytes of Raft's log that were applied since the newest snapshot.
+    pub(crate) fn bytes_since_snapshot(&self) -> u64 {
+        let covered = self.snapshot.as_ref().and_then(|snapshot| snapshot.base.applied);
+        let start = covered.map_or(0, |covered| covered.index + 1);
+        self.raft_log.bytes(start, self.applied.map_or(0, |applied| applied.index + 1))
     }
 
     /// The state that a snapshot shows now: the present one, or that before an open transaction.
@@ -153,9 +164,8 @@ impl StateMachine {
     /// Takes the state of a snapshot that was received, in place of everything. The log's files are still those of before:
     /// write the sidecar, then call [`LogWriter::remove_replaced`].
     pub(crate) fn install(&mut self, snapshot: StoredSnapshot, image: MetadataImage) {
-        let end = image.position().end_offset;
-        self.log.restart_at(end);
-        self.restarted_at = end;
+        self.log.restart_at(image.position());
+        self.restarted_at = image.position().end_offset;
         self.applied = snapshot.base.applied.map(Into::into);
         self.membership = snapshot.base.membership.clone().into();
         self.loader = ImageLoader::new(image);
@@ -221,9 +231,10 @@ impl StateMachine {
         Ok(Applied::Started(end_of(&header).into()))
     }
 
-    /// Whether the leader of `term` has started: its LeaderChange batch is the last epoch's first.
+    /// Whether the leader of `term` has started: the last batch is of its epoch, whose first is its LeaderChange. After a
+    /// snapshot was received that batch is not in the log, so the image is asked.
     fn has_started(&self, term: u64) -> bool {
-        self.log.epochs().last() == Some(epoch_of(term))
+        self.image().position().epoch == epoch_of(term)
     }
 
     fn batch(
@@ -235,7 +246,7 @@ impl StateMachine {
     ) -> Result<Result<Position, Refusal>, ApplyError> {
         let term = log_id.leader_id.term;
         if i64::from(decided) != i64::try_from(term).unwrap_or(i64::MAX) || !self.has_started(term) {
-            let present = self.log.epochs().last().map_or(0, |epoch| epoch.0);
+            let present = self.image().position().epoch.0;
             return Ok(Err(Refusal::Epoch { decided, present }));
         }
         let records = match admissible(epoch_of(term), proposed) {

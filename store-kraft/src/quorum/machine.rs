@@ -4,7 +4,7 @@
 //! heartbeats.
 
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
 use metadata_core::error::ErrorKind;
@@ -18,8 +18,8 @@ use super::apply::{ApplyError, SnapshotBase, StateMachine};
 use super::proposal::Applied;
 use super::types::{Entry, LogId, StorageError, StoredMembership, node_id};
 use super::view::View;
-use crate::disk::Disk;
-use crate::health::Health;
+use crate::disk::{Disk, DiskError, DiskResult, During};
+use crate::health::{Health, Stopped};
 use crate::log::damage::LogError;
 use crate::log::layout::Layout;
 use crate::log::lock::DirectoryLock;
@@ -33,7 +33,7 @@ use crate::sidecar::StoredSnapshot;
 pub(crate) struct Limits {
     /// After so much of Raft's log the sidecar is written: as much is applied again after a crash, at most.
     pub(crate) sidecar_every: u64,
-    /// After so much of the Kafka log a snapshot is due.
+    /// After so much of Raft's log a snapshot is due.
     pub(crate) snapshot_every: u64,
     /// Above it old snapshots go, and segments below the oldest one.
     pub(crate) retention: u64,
@@ -54,13 +54,13 @@ enum Job {
     Close(oneshot::Sender<Result<(), Failed>>),
 }
 
-/// The thread failed; [`Health`] knows why.
+/// The thread failed, or was closed. [`Health`] may tell another reason, which came first.
 #[derive(Debug, Clone)]
-pub(crate) struct Failed(pub(crate) String);
+pub(crate) struct Failed(pub(crate) Stopped);
 
 impl From<Failed> for StorageError {
     fn from(failed: Failed) -> Self {
-        StorageIOError::write_state_machine(AnyError::error(failed.0)).into()
+        StorageIOError::write_state_machine(AnyError::new(&failed.0)).into()
     }
 }
 
@@ -69,6 +69,8 @@ impl From<Failed> for StorageError {
 pub(crate) struct Machine {
     jobs: mpsc::Sender<Job>,
     health: Health,
+    /// Why the thread ended, if it failed: a last snapshot may do so after the log was told to stop.
+    failure: Arc<OnceLock<Stopped>>,
     pub(crate) disk: Disk,
     pub(crate) layout: Layout,
     /// Held while a snapshot is written, which happens outside the thread.
@@ -89,11 +91,14 @@ pub(crate) struct MachineParts {
 
 impl Machine {
     /// Starts the thread.
-    pub(crate) fn start(parts: MachineParts) -> std::io::Result<(Self, JoinHandle<()>)> {
+    pub(crate) fn start(parts: MachineParts) -> Result<(Self, JoinHandle<()>), DiskError> {
         let (jobs, receiver) = mpsc::channel();
+        let since_snapshot = parts.state.bytes_since_snapshot();
+        let kept_from = kept_from(&parts.layout, parts.state.log.start())?;
         let machine = Self {
             jobs,
             health: parts.health.clone(),
+            failure: Arc::default(),
             disk: parts.disk.clone(),
             layout: parts.layout.clone(),
             building: Arc::default(),
@@ -105,18 +110,19 @@ impl Machine {
             limits: parts.limits,
             view: parts.view,
             health: parts.health,
-            hold: None,
-            hold_given_up: false,
+            failure: Arc::clone(&machine.failure),
+            kept_from,
             since_sidecar: 0,
-            since_snapshot: 0,
+            since_snapshot,
             snapshots_finished: 0,
             snapshots_failed: (0, String::new()),
-            failed: false,
             _lock: parts.lock,
         };
         worker.publish();
+        let root = worker.layout.root().to_owned();
         let thread = std::thread::Builder::new().name("kraft-apply".to_owned());
-        Ok((machine, thread.spawn(move || worker.run(receiver))?))
+        let thread = thread.spawn(move || worker.run(receiver));
+        Ok((machine, thread.during("start the thread for", &root)?))
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, Failed> {
@@ -127,7 +133,8 @@ impl Machine {
     }
 
     fn failed(&self) -> Failed {
-        Failed(self.health.stopped().map_or_else(|| "it was closed".to_owned(), |stopped| stopped.reason))
+        let closed = || Stopped { kind: ErrorKind::Unavailable, reason: "it was closed".to_owned() };
+        Failed(self.failure.get().cloned().or_else(|| self.health.stopped()).unwrap_or_else(closed))
     }
 
     pub(crate) async fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Applied>, Failed> {
@@ -183,13 +190,16 @@ struct Worker {
     limits: Limits,
     view: watch::Sender<View>,
     health: Health,
-    hold: Option<Offset>,
-    hold_given_up: bool,
+    failure: Arc<OnceLock<Stopped>>,
+    /// From here on (inclusive) there are all batches and an image to replay them on.
+    kept_from: Offset,
+    /// Bytes of Raft's log that were applied since the sidecar was written.
     since_sidecar: u64,
+    /// Bytes of Raft's log that were applied since the newest snapshot: it takes them back, also those that never made it
+    /// into the Kafka log.
     since_snapshot: u64,
     snapshots_finished: u64,
     snapshots_failed: (u64, String),
-    failed: bool,
     _lock: Arc<DirectoryLock>,
 }
 
@@ -227,7 +237,11 @@ impl Worker {
                     let installed = self.install(snapshot, *image);
                     let _ = answer.send(self.report(installed));
                 }
-                Job::Hold(offset) => self.hold = Some(offset),
+                Job::Hold(offset) => {
+                    let held = self.hold(offset);
+                    // Whoever asks next is told.
+                    let _ = self.report(held);
+                }
                 Job::Close(answer) => {
                     let closed = self.save();
                     let _ = answer.send(self.report(closed));
@@ -235,7 +249,7 @@ impl Worker {
                 }
             }
             // After a failure nothing more is written: what the files hold is no longer known for sure.
-            if self.failed {
+            if self.failure.get().is_some() {
                 return;
             }
         }
@@ -243,7 +257,6 @@ impl Worker {
 
     fn report<T>(&mut self, result: Result<T, ApplyError>) -> Result<T, Failed> {
         result.map_err(|error| {
-            self.failed = true;
             let kind = match &error {
                 ApplyError::Log(LogError::Damage(_))
                 | ApplyError::Entry(EntryError::Damage(_) | EntryError::Missing(_)) => ErrorKind::Corrupt,
@@ -252,20 +265,18 @@ impl Worker {
             let reason = error.to_string();
             tracing::error!(%reason, "the metadata log stops");
             self.health.stop(kind, reason.clone());
-            Failed(reason)
+            let failure = Stopped { kind, reason };
+            Failed(self.failure.get_or_init(|| failure).clone())
         })
     }
 
     fn apply(&mut self, entries: Vec<Entry>) -> Result<Vec<Applied>, ApplyError> {
         let mut answers = Vec::with_capacity(entries.len());
         for entry in entries {
-            self.since_sidecar += entry_bytes(&entry);
-            let end = self.state.log.end();
-            let bytes = self.state.log.segments().bytes();
+            let bytes = entry_bytes(&entry);
+            self.since_sidecar += bytes;
+            self.since_snapshot += bytes;
             let answer = self.state.apply(entry)?;
-            let written = self.state.log.segments().bytes().saturating_sub(bytes);
-            debug_assert!(written > 0 || self.state.log.end() == end);
-            self.since_snapshot += written;
             if let Applied::Started(_) = answer {
                 self.note_leader()?;
             }
@@ -314,8 +325,27 @@ impl Worker {
         self.save()?;
         self.state.log.remove_replaced()?;
         self.since_snapshot = 0;
+        self.kept_from = kept_from(&self.layout, self.state.log.start())?;
         self.publish();
         Ok(())
+    }
+
+    /// Holds the log for a store that lags behind. The first hold is saved at once, later ones with the next sidecar: an
+    /// older one keeps more.
+    fn hold(&mut self, offset: Offset) -> Result<(), ApplyError> {
+        let first = self.state.hold.replace(offset).is_none();
+        if first {
+            self.save()?;
+        }
+        if self.hold_given_up() != self.view.borrow().hold_given_up {
+            self.publish();
+        }
+        Ok(())
+    }
+
+    /// Whether something from the hold on was removed.
+    fn hold_given_up(&self) -> bool {
+        self.state.hold.is_some_and(|hold| hold < self.kept_from)
     }
 
     /// Removes old snapshots and the segments below the oldest one, while there is more than the limit allows
@@ -336,21 +366,20 @@ impl Worker {
             self.disk.remove(&path)?;
             let before = self.state.log.segments().bytes();
             self.state.log.remove_before(next.end_offset)?;
+            self.kept_from = kept_from(&self.layout, self.state.log.start())?;
             total = total.saturating_sub(before - self.state.log.segments().bytes());
         }
         Ok(())
     }
 
-    fn may_remove_below(&mut self, offset: Offset, total: u64) -> bool {
-        let Some(hold) = self.hold.filter(|hold| *hold < offset) else { return true };
-        if total <= self.limits.hold {
+    /// Whether the hold lets go of what lies below `offset` (exclusive). One that was given up holds nothing.
+    fn may_remove_below(&self, offset: Offset, total: u64) -> bool {
+        let Some(hold) = self.state.hold.filter(|hold| (self.kept_from..offset).contains(hold)) else { return true };
+        let limit = self.limits.hold;
+        if total <= limit {
             return false;
         }
-        if !self.hold_given_up {
-            self.hold_given_up = true;
-            let limit = self.limits.hold;
-            tracing::warn!(%hold, total, limit, "the log is no longer kept for the store that lags behind: it needs a full sync");
-        }
+        tracing::warn!(%hold, total, limit, "the log is no longer kept for the store that lags behind: it needs a full sync");
         true
     }
 
@@ -366,8 +395,19 @@ impl Worker {
             snapshots_finished: self.snapshots_finished,
             snapshots_failed: self.snapshots_failed.clone(),
             snapshot_due: self.since_snapshot >= self.limits.snapshot_every,
+            hold_given_up: self.hold_given_up(),
         });
     }
+}
+
+/// From where on (inclusive) a log that starts at `start` can be replayed: the oldest snapshot in it, or the empty image.
+fn kept_from(layout: &Layout, start: Offset) -> DiskResult<Offset> {
+    if start == Offset::ZERO {
+        return Ok(start);
+    }
+    let snapshots = list_snapshots(&layout.partition())?;
+    // Without a snapshot nothing can be.
+    Ok(snapshots.into_iter().map(|id| id.end_offset).find(|end| *end >= start).unwrap_or(Offset(i64::MAX)))
 }
 
 fn entry_bytes(entry: &Entry) -> u64 {

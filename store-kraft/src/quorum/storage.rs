@@ -173,10 +173,16 @@ fn adopt(machine: &Machine, mut received: File, id: SnapshotId) -> Result<Metada
     }
     received.seek(SeekFrom::Start(0)).map_err(text)?;
     let part = machine.layout.partition().join(format!("{}.part", id.file_name()));
-    let mut file = File::create(&part).map_err(text)?;
-    std::io::copy(&mut received, &mut file).and_then(|_| file.sync_all()).map_err(text)?;
-    let image = SnapshotReader::open(&part).and_then(|reader| reader.load(id.position())).map_err(text)?;
-    machine.disk.rename(&part, &target).map_err(text)?;
+    let mut copied = || {
+        let mut file = File::create(&part).map_err(text)?;
+        std::io::copy(&mut received, &mut file).and_then(|_| file.sync_all()).map_err(text)?;
+        let image = SnapshotReader::open(&part).and_then(|reader| reader.load(id.position())).map_err(text)?;
+        machine.disk.rename(&part, &target).map_err(text)?;
+        Ok(image)
+    };
+    let image = copied().inspect_err(|_: &String| {
+        let _ = machine.disk.remove(&part);
+    })?;
     machine.disk.remove(&machine.incoming_path()).map_err(text)?;
     Ok(image)
 }

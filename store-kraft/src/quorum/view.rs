@@ -22,4 +22,6 @@ pub(crate) struct View {
     pub(crate) snapshots_failed: (u64, String),
     /// So much was written since the last snapshot that another is due.
     pub(crate) snapshot_due: bool,
+    /// Something was removed that the store that lags behind would need.
+    pub(crate) hold_given_up: bool,
 }

@@ -22,6 +22,8 @@
 //!   sound frame at the start of a flush proves that everything before it was synced.
 //! - `mark` is written after each sync, without a sync of its own: it may lag, but never leads.
 //!
+//! - A frame with a sound checksum whose entry can't be read was written so, by a later version say: it is never torn.
+//!
 //! So unsound bytes at `p` are a torn flush, and are cut and reported, if `mark <= p` and no later flush starts behind `p`.
 //! Otherwise, and in every segment but the last, they are damage, and the log is not opened. A segment is begun only after
 //! the one before was synced.
@@ -41,6 +43,7 @@ pub(crate) use entry::{StoredLastMembership, StoredLogId};
 pub(crate) use open::Opened;
 pub(crate) use storage::RaftLogStore;
 pub(crate) use table::{EntryError, RaftLogTable};
+pub(crate) use writer::vote_path;
 
 #[cfg(test)]
 mod tests;

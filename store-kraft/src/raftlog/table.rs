@@ -144,6 +144,12 @@ impl RaftLogTable {
         self.with(|state| start.max(state.first())..end.min(state.end()))
     }
 
+    /// Bytes of the entries from `start` (inclusive) to `end` (exclusive) that are there.
+    pub(crate) fn bytes(&self, start: u64, end: u64) -> u64 {
+        let size = |state: &State, index| state.place(index).map_or(0, |(_, place)| u64::from(place.size));
+        self.present(start, end).map(|index| self.with(|state| size(state, index))).sum()
+    }
+
     /// The entry, if it is still in memory.
     pub(super) fn recent(&self, index: u64) -> Option<Entry> {
         self.with(|state| state.recent(index).cloned())

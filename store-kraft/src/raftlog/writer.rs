@@ -56,7 +56,7 @@ pub(super) fn purged_path(dir: &Path) -> PathBuf {
     dir.join("purged")
 }
 
-fn vote_path(dir: &Path) -> PathBuf {
+pub(crate) fn vote_path(dir: &Path) -> PathBuf {
     dir.join("vote")
 }
 

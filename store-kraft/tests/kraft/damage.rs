@@ -175,6 +175,22 @@ async fn a_damaged_small_file_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_vote_that_is_lost_or_older_than_the_log_is_refused_by_name() {
+    let dir = formatted();
+    let path = dir.path().join("raft/vote");
+    open(dir.path()).await.shutdown().await.unwrap();
+    let older = fs::read(&path).unwrap();
+    open(dir.path()).await.shutdown().await.unwrap();
+    let sound = fs::read(&path).unwrap();
+    fs::write(&path, older).unwrap();
+    assert!(refused(dir.path()).await.to_string().contains("raft/vote"));
+    fs::remove_file(&path).unwrap();
+    assert!(refused(dir.path()).await.to_string().contains("raft/vote"));
+    fs::write(&path, sound).unwrap();
+    open(dir.path()).await.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_log_of_another_program_is_refused_and_left_alone() {
     let dir = stopped().await;
     fs::remove_dir_all(dir.path().join("raft")).unwrap();

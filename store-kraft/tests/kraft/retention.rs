@@ -1,6 +1,7 @@
 //! What is removed, what is kept, and for whom.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::common::*;
 use metadata_core::error::ErrorKind;
@@ -106,21 +107,79 @@ async fn what_is_held_stays_until_the_hold_moves_on() {
     log.shutdown().await.unwrap();
 }
 
+/// A store that lags behind may come back long after the log was started.
+#[tokio::test]
+async fn a_hold_outlives_a_restart() {
+    let dir = formatted();
+    let log = KraftLog::open(small(dir.path())).await.unwrap();
+    let first = epoch(&log).await;
+    append_mebibytes(&log, first, 7).await;
+    let held = log.snapshot().await.unwrap();
+    log.hold(held.end_offset);
+    log.shutdown().await.unwrap();
+
+    let log = KraftLog::open(small(dir.path())).await.unwrap();
+    for _ in 0..3 {
+        append_mebibytes(&log, epoch(&log).await, 7).await;
+        log.snapshot().await.unwrap();
+    }
+    assert_eq!(log.image_at_most(held.end_offset).await.unwrap().unwrap().position(), held);
+    assert_eq!(read_to_end(&log, held.end_offset).await, 22);
+    assert!(!log.hold_given_up());
+    log.shutdown().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_hold_is_given_up_above_its_limit() {
     let dir = formatted();
     let mut options = small(dir.path());
     options.hold_bytes = 12 << 20;
-    let log = KraftLog::open(options).await.unwrap();
-    let epoch = epoch(&log).await;
-    append_mebibytes(&log, epoch, 3).await;
+    let log = KraftLog::open(options.clone()).await.unwrap();
+    let now = epoch(&log).await;
+    append_mebibytes(&log, now, 3).await;
     let held = log.snapshot().await.unwrap();
     log.hold(held.end_offset);
+    assert!(!log.hold_given_up());
     for _ in 0..4 {
-        append_mebibytes(&log, epoch, 7).await;
+        append_mebibytes(&log, now, 7).await;
         log.snapshot().await.unwrap();
     }
     assert_eq!(log.read(held.end_offset, 1).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert!(log.hold_given_up());
+    log.shutdown().await.unwrap();
+
+    let log = KraftLog::open(options).await.unwrap();
+    assert!(log.hold_given_up(), "it is still so after a restart");
+    // Whoever was synced anew holds again.
+    log.hold(log.extent().end_offset);
+    log.snapshot().await.unwrap();
+    assert!(!log.hold_given_up());
+    log.shutdown().await.unwrap();
+}
+
+fn raft_bytes(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir.join("raft")).unwrap().map(|entry| entry.unwrap().path());
+    let entries = entries.filter(|path| path.extension().is_some_and(|found| found == "entries"));
+    // A segment may be removed while it is looked at.
+    entries.map(|path| path.metadata().map_or(0, |metadata| metadata.len())).sum()
+}
+
+/// A copy that fails at every start: nothing of it is in the Kafka log, all of it is in Raft's.
+#[tokio::test]
+async fn rafts_log_is_given_back_though_every_transaction_is_discarded() {
+    let dir = formatted();
+    for _ in 0..6 {
+        let log = KraftLog::open(options(dir.path())).await.unwrap();
+        let epoch = epoch(&log).await;
+        log.append(within(epoch, Txn::Begin, vec![begin()])).await.unwrap();
+        for _ in 0..30 {
+            log.append(within(epoch, Txn::In, mebibyte())).await.unwrap();
+        }
+        log.shutdown().await.unwrap();
+    }
+    let log = KraftLog::open(options(dir.path())).await.unwrap();
+    // A segment of 64 MiB is closed, then another is begun.
+    wait_for(&|| raft_bytes(dir.path()), |bytes| bytes < 100 << 20).await;
     log.shutdown().await.unwrap();
 }
 
@@ -132,11 +191,7 @@ async fn rafts_log_is_given_back_up_to_the_snapshot_but_not_past_an_open_begin()
     options.snapshot_every = u64::MAX;
     let log = KraftLog::open(options).await.unwrap();
     let epoch = epoch(&log).await;
-    let raft_bytes = || {
-        let entries = std::fs::read_dir(dir.path().join("raft")).unwrap().map(|entry| entry.unwrap().path());
-        let entries = entries.filter(|path| path.extension().is_some_and(|found| found == "entries"));
-        entries.map(|path| path.metadata().unwrap().len()).sum::<u64>()
-    };
+    let raft_bytes = || raft_bytes(dir.path());
     // More than a segment of Raft's log, which has 64 MiB.
     append_mebibytes(&log, epoch, 70).await;
     assert!(raft_bytes() > 64 << 20);
@@ -156,8 +211,14 @@ async fn rafts_log_is_given_back_up_to_the_snapshot_but_not_past_an_open_begin()
 
 /// Purging happens some time after its snapshot.
 async fn wait_for(bytes: &impl Fn() -> u64, reached: impl Fn(u64) -> bool) -> u64 {
-    while !reached(bytes()) {
-        tokio::task::yield_now().await;
+    for _ in 0..WAIT_TRIES {
+        if reached(bytes()) {
+            return bytes();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    bytes()
+    panic!("Raft's log still has {} bytes", bytes());
 }
+
+/// A minute.
+const WAIT_TRIES: usize = 6_000;
