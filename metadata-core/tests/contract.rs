@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use metadata_core::contract::{CASES, CaseOutcome, MemLog, MemStore, Mutant, StoreHarness, check_case, leadership};
+use metadata_core::contract::{LogHarness, LogMutant, check_log_case, log_case_names};
 use metadata_core::contract_tests;
 use metadata_core::id::NodeId;
 use metadata_core::leadership::KraftLeadership;
-use metadata_core::log::LogStore;
+use metadata_core::log::{LeaderAndEpoch, LogStore, MetadataLog};
+use metadata_core::log_contract_tests;
 use metadata_core::store::MetadataStore;
 
 struct Memory {
@@ -96,5 +98,38 @@ fn the_reference_store_skips_no_case() {
     for case in CASES {
         let outcome = check_case(case.name, async { Memory::of(MemStore::new()) });
         assert_eq!(outcome, Ok(CaseOutcome::Passed), "{}", case.name);
+    }
+}
+
+#[async_trait]
+impl LogHarness for Log {
+    async fn log(&mut self) -> Arc<dyn MetadataLog> {
+        Arc::new(self.log.clone())
+    }
+
+    async fn next_leader(&mut self) -> LeaderAndEpoch {
+        self.elected += 1;
+        self.log.elect(NodeId(3000 + self.elected))
+    }
+}
+
+log_contract_tests!(memory_as_a_log, async { Log::default() });
+
+#[test]
+fn every_mutant_of_the_log_is_killed_by_a_case() {
+    let killers: Vec<(LogMutant, Vec<&str>)> = LogMutant::ALL
+        .into_iter()
+        .map(|mutant| {
+            let fails =
+                |case: &&str| check_log_case(case, async { Log { log: MemLog::broken(mutant), elected: 0 } }).is_err();
+            (mutant, log_case_names().into_iter().filter(fails).collect())
+        })
+        .collect();
+    for (mutant, cases) in &killers {
+        println!("{mutant:?} is killed by {cases:?}");
+        assert!(!cases.is_empty(), "{mutant:?} survives the whole suite");
+    }
+    for case in log_case_names() {
+        assert!(killers.iter().any(|(_, cases)| cases.contains(&case)), "{case} kills no mutant");
     }
 }

@@ -13,6 +13,57 @@ use crate::log::{Append, LeaderAndEpoch, LogBatch, MetadataLog};
 use crate::record::{MetadataRecord, VersionedRecord};
 use crate::store::{Receipt, Txn};
 
+/// One bug, built into [`MemLog`] on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LogMutant {
+    /// An append of another epoch is taken.
+    StaleEpochAccepted,
+    /// An append lands wherever the log ends.
+    ExpectedOffsetIgnored,
+    /// What no log may hold is taken.
+    RulesForgotten,
+    /// Batches of a transaction are shown before its end.
+    TransactionShownEarly,
+    /// The batches of a transaction are not counted.
+    MiscountAccepted,
+    /// What can be replayed of a transaction that contradicts the log is written.
+    HalfATransactionWritten,
+    /// A Begin goes on with the transaction that is open.
+    BeginGoesOn,
+    /// An open transaction outlives its leader.
+    TransactionOutlivesItsLeader,
+    /// An epoch is told to start after its first batch.
+    EpochStartsLate,
+    /// A read returns everything.
+    ReadUnbounded,
+    /// Whoever waits for more is told what is there.
+    CommittedDoesNotWait,
+    /// The image is always the newest.
+    ImageTooNew,
+    /// A hold removes what it should keep.
+    HeldIsRemoved,
+}
+
+impl LogMutant {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::StaleEpochAccepted,
+        Self::ExpectedOffsetIgnored,
+        Self::RulesForgotten,
+        Self::TransactionShownEarly,
+        Self::MiscountAccepted,
+        Self::HalfATransactionWritten,
+        Self::BeginGoesOn,
+        Self::TransactionOutlivesItsLeader,
+        Self::EpochStartsLate,
+        Self::ReadUnbounded,
+        Self::CommittedDoesNotWait,
+        Self::ImageTooNew,
+        Self::HeldIsRemoved,
+    ];
+}
+
 #[derive(Debug)]
 struct State {
     batches: Vec<LogBatch>,
@@ -29,6 +80,7 @@ pub struct MemLog {
     state: Arc<Mutex<State>>,
     leader: Arc<watch::Sender<LeaderAndEpoch>>,
     end: Arc<watch::Sender<Offset>>,
+    broken: Option<LogMutant>,
 }
 
 impl Default for MemLog {
@@ -51,7 +103,17 @@ impl MemLog {
             })),
             leader: Arc::new(watch::Sender::new(nobody)),
             end: Arc::new(watch::Sender::new(Offset::ZERO)),
+            broken: None,
         }
+    }
+
+    /// The same with one bug.
+    pub fn broken(mutant: LogMutant) -> Self {
+        Self { broken: Some(mutant), ..Self::new() }
+    }
+
+    fn is(&self, mutant: LogMutant) -> bool {
+        self.broken == Some(mutant)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -63,7 +125,9 @@ impl MemLog {
         let epoch = KRaftLeaderEpoch(self.leader.borrow().epoch.0 + 1);
         {
             let mut state = self.state();
-            state.staged = None;
+            if !self.is(LogMutant::TransactionOutlivesItsLeader) {
+                state.staged = None;
+            }
             let base = state.end();
             state.epochs.push((epoch, base));
             let image = state.image().at(Position { epoch, end_offset: base.plus(1) }, TimestampMs(0));
@@ -96,13 +160,16 @@ impl MemLog {
     fn try_append(&self, append: Append) -> Result<Position> {
         let leader = *self.leader.borrow();
         let refused = |kind, reason: String| Err(Error::not_applied(kind, reason));
-        if append.epoch != leader.epoch || !leader.active {
+        let foreign = append.epoch != leader.epoch && !self.is(LogMutant::StaleEpochAccepted);
+        if foreign || !leader.active {
             return refused(
                 ErrorKind::ControllerFenced,
                 format!("decided under epoch {}, the log is in epoch {}", append.epoch, leader.epoch),
             );
         }
-        append.check()?;
+        if !self.is(LogMutant::RulesForgotten) {
+            append.check()?;
+        }
         for record in &append.records {
             record.encode(&mut Vec::new()).map_err(|error| {
                 let message = format!("{} can't be encoded", record.record.name());
@@ -111,7 +178,8 @@ impl MemLog {
         }
         let mut state = self.state();
         let end = state.end();
-        if append.expected.is_some_and(|expected| expected != end) {
+        let misplaced = append.expected.is_some_and(|expected| expected != end);
+        if misplaced && !self.is(LogMutant::ExpectedOffsetIgnored) {
             return refused(
                 ErrorKind::Conflict,
                 format!("the log ends at {end}, expected {}", append.expected.unwrap_or(end)),
@@ -121,6 +189,11 @@ impl MemLog {
         let whole = append.txn == Txn::None;
         let batches = match append.txn {
             Txn::None => vec![append.records],
+            Txn::Begin | Txn::In if self.is(LogMutant::TransactionShownEarly) => vec![append.records],
+            Txn::Begin if self.is(LogMutant::BeginGoesOn) => {
+                state.staged.get_or_insert_default().push(append.records);
+                return Ok(state.image().position());
+            }
             Txn::Begin => {
                 state.staged = Some(vec![append.records]);
                 return Ok(state.image().position());
@@ -132,7 +205,7 @@ impl MemLog {
             Txn::End { batches } => {
                 let mut staged = state.staged.take().ok_or_else(discarded)?;
                 staged.push(append.records);
-                if u32::try_from(staged.len()) != Ok(batches) {
+                if u32::try_from(staged.len()) != Ok(batches) && !self.is(LogMutant::MiscountAccepted) {
                     return Err(discarded());
                 }
                 staged
@@ -144,6 +217,11 @@ impl MemLog {
         for records in batches {
             let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
             let next = base.plus(count);
+            if self.is(LogMutant::HalfATransactionWritten) {
+                for (base, next, records, image) in written.drain(..) {
+                    state.push(base, next, leader.epoch, Vec::into(records), image);
+                }
+            }
             loader.replay_batch(base, next, leader.epoch, TimestampMs(next.0), &records).map_err(|error| {
                 // Only of a transaction is it too late to say which append was wrong.
                 let kind = if whole { ErrorKind::Invalid } else { ErrorKind::Conflict };
@@ -218,11 +296,16 @@ impl MetadataLog for MemLog {
 
     fn extent(&self) -> LogExtent {
         let state = self.state();
-        LogExtent { epochs: state.epochs.clone(), end_offset: state.end() }
+        let late = i64::from(self.is(LogMutant::EpochStartsLate));
+        let epochs = state.epochs.iter().map(|(epoch, start)| (*epoch, start.plus(late))).collect();
+        LogExtent { epochs, end_offset: state.end() }
     }
 
     async fn committed(&self, end_offset: Offset) -> Result<Offset> {
         let mut watch = self.end.subscribe();
+        if self.is(LogMutant::CommittedDoesNotWait) {
+            return Ok(*watch.borrow());
+        }
         let end = watch.wait_for(|end| *end > end_offset).await.map_err(|_| stopped())?;
         Ok(*end)
     }
@@ -233,12 +316,15 @@ impl MetadataLog for MemLog {
         let wanted = state.batches.iter().filter(|batch| batch.base_offset >= from).take_while(|batch| {
             let first = records == 0;
             records += batch.records.len().max(1);
-            first || records <= records_max
+            first || records <= records_max || self.is(LogMutant::ReadUnbounded)
         });
         Ok(wanted.cloned().collect())
     }
 
     async fn image_at_most(&self, end_offset: Offset) -> Result<Option<MetadataImage>> {
+        if self.is(LogMutant::ImageTooNew) {
+            return Ok(Some(self.image()));
+        }
         let state = self.state();
         let image = state.images.iter().rev().find(|image| image.position().end_offset <= end_offset);
         Ok(Some(image.cloned().unwrap_or_default()))
@@ -248,5 +334,13 @@ impl MetadataLog for MemLog {
         self.state().image()
     }
 
-    fn hold(&self, _end_offset: Offset) {}
+    /// Nothing is ever purged.
+    fn hold(&self, _end_offset: Offset) {
+        if self.is(LogMutant::HeldIsRemoved) {
+            let mut state = self.state();
+            let (last, images) = (state.batches.pop(), state.images.split_off(0));
+            state.batches = last.into_iter().collect();
+            state.images = images.into_iter().next_back().into_iter().collect();
+        }
+    }
 }

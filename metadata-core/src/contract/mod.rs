@@ -3,8 +3,12 @@
 //! A backend supplies a [`StoreHarness`] and calls [`contract_tests!`](crate::contract_tests), which makes one `#[test]`
 //! of each case. A case that the backend's [`Capability`](crate::store::Capability) excludes prints why it was skipped. The
 //! suite itself is tested: each case passes on [`MemStore`], and fails on every [`Mutant`] of it that the case names.
+//!
+//! A [`MetadataLog`](crate::log::MetadataLog) has a suite of its own in the same manner: a [`LogHarness`] and
+//! [`log_contract_tests!`](crate::log_contract_tests), tested on [`MemLog`] and every [`LogMutant`] of it.
 
 mod cases;
+mod log_cases;
 mod mem_log;
 mod mem_store;
 mod mutant;
@@ -15,7 +19,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use cases::{CASES, Case, CaseOutcome};
-pub use mem_log::MemLog;
+pub use log_cases::{LogHarness, check_log_case, log_case_names, run_log_case};
+pub use mem_log::{LogMutant, MemLog};
 pub use mem_store::{MemStore, leadership};
 pub use mutant::{Family, KraftOnly, Mutant};
 pub use workload::Workload;
@@ -121,16 +126,18 @@ pub fn run_case<H: StoreHarness>(name: &str, harness: impl Future<Output = H>) {
 ///
 /// # Panics
 /// When there is no such case.
-#[expect(clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
+#[expect(clippy::panic, reason = "a test fails by panicking")]
 pub fn check_case<H: StoreHarness>(name: &str, harness: impl Future<Output = H>) -> Result<CaseOutcome, String> {
     let case = CASES.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("there is no case {name}"));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime for the case");
-    runtime.block_on(async {
+    in_a_runtime(async {
         let mut harness = harness.await;
         (case.run)(&mut harness).await
     })
+}
+
+/// Runs a case in a runtime of its own.
+#[expect(clippy::expect_used, reason = "a test fails by panicking")]
+fn in_a_runtime<T>(case: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime for the case").block_on(case)
 }

@@ -1,16 +1,16 @@
-//! The public suite for stores, run on the log through its adapter.
+//! The public suites: that for logs, and that for stores on the log through its adapter.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use metadata_core::contract::StoreHarness;
-use metadata_core::contract_tests;
+use metadata_core::contract::{LogHarness, StoreHarness};
 use metadata_core::error::Result;
 use metadata_core::id::{Offset, Position};
 use metadata_core::image::MetadataImage;
 use metadata_core::leadership::{KraftLeadership, LogExtent};
 use metadata_core::log::{Append, LeaderAndEpoch, LogBatch, LogStore, MetadataLog};
 use metadata_core::store::{MetadataStore, Receipt};
+use metadata_core::{contract_tests, log_contract_tests};
 use store_kraft::KraftLog;
 
 use crate::common::*;
@@ -96,3 +96,28 @@ impl StoreHarness for Harness {
 }
 
 contract_tests!(kraft_log, async { Harness::start().await });
+
+/// The log before its first election: a log that is open leads at once.
+struct Unopened {
+    dir: tempfile::TempDir,
+    log: Option<Arc<Restarting>>,
+}
+
+#[async_trait]
+impl LogHarness for Unopened {
+    async fn log(&mut self) -> Arc<dyn MetadataLog> {
+        Arc::clone(self.log.as_ref().expect("a leader is elected first")) as Arc<dyn MetadataLog>
+    }
+
+    async fn next_leader(&mut self) -> LeaderAndEpoch {
+        if let Some(log) = self.log.take() {
+            log.now().shutdown().await.unwrap();
+        }
+        let log = open(self.dir.path()).await;
+        let leader = log.leadership(None).await.unwrap();
+        self.log = Some(Arc::new(Restarting(RwLock::new(Arc::new(log)))));
+        leader
+    }
+}
+
+log_contract_tests!(kraft_log_as_a_log, async { Unopened { dir: formatted(), log: None } });
