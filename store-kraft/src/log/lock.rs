@@ -2,18 +2,14 @@
 //!
 //! The lock is one of `fcntl` over the whole file, as Java's `FileChannel.tryLock` takes it: a Kafka that runs on the
 //! directory is kept out, and keeps us out. It is of the open file (`F_OFD_SETLK`), not of the process, so that a second
-//! open within this process is refused too.
+//! open within this process is refused too. Only Linux has both; elsewhere it is a lock that only we see.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-use metadata_core::error::{Error, ErrorKind, Result};
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc;
-
 use crate::disk::During;
+use metadata_core::error::{Error, ErrorKind, Result};
 
 /// Held while this process owns the data directory. The operating system gives it up when the process ends, however it
 /// ends.
@@ -30,16 +26,11 @@ impl DirectoryLock {
     pub(crate) fn acquire(path: &Path) -> Result<Self> {
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).to_owned();
         let file = options.open(path).during("open the lock", path)?;
-        match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
-            Ok(_) => {}
-            Err(Errno::EAGAIN | Errno::EACCES) => {
-                let holder =
-                    holder(&file, path).map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
-                let dir = path.parent().unwrap_or(path).display();
-                let message = format!("the data directory {dir} is in use by {holder}; stop it, or talk to it instead");
-                return Err(Error::not_applied(ErrorKind::Unavailable, message));
-            }
-            Err(error) => return Err(io::Error::from(error)).during("lock", path)?,
+        if !system::try_lock(&file).during("lock", path)? {
+            let holder = holder(&file, path).map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
+            let dir = path.parent().unwrap_or(path).display();
+            let message = format!("the data directory {dir} is in use by {holder}; stop it, or talk to it instead");
+            return Err(Error::not_applied(ErrorKind::Unavailable, message));
         }
         let mut lock = Self { file };
         lock.sign().during("write to", path)?;
@@ -58,28 +49,14 @@ impl Drop for DirectoryLock {
     /// program. What fails here the operating system does when the last of them closes it.
     fn drop(&mut self) {
         let _ = self.file.set_len(0);
-        let _ = fcntl(&self.file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK)));
-    }
-}
-
-/// A lock of this kind from the first byte to the end of the file, wherever that is.
-fn whole_file(kind: libc::c_int) -> libc::flock {
-    // The kernel's constants fit; their types differ by platform.
-    libc::flock {
-        l_type: kind as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
+        system::unlock(&self.file);
     }
 }
 
 /// The process that has the lock: as the kernel says of Kafka's kind of lock, or as the holder of ours wrote into the file.
 fn holder(file: &File, path: &Path) -> Option<String> {
-    let mut lock = whole_file(libc::F_WRLCK);
-    fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock)).ok()?;
-    if lock.l_pid > 0 {
-        return Some(lock.l_pid.to_string());
+    if let Some(id) = system::holder(file) {
+        return Some(id.to_string());
     }
     let text = std::fs::read_to_string(path).ok()?;
     let text = text.trim();
@@ -87,11 +64,67 @@ fn holder(file: &File, path: &Path) -> Option<String> {
     is_id.then(|| text.to_owned())
 }
 
+#[cfg(target_os = "linux")]
+mod system {
+    use std::fs::File;
+    use std::io;
+
+    use nix::errno::Errno;
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::libc;
+
+    /// A lock of this kind from the first byte to the end of the file, wherever that is.
+    pub(super) fn whole_file(kind: libc::c_int) -> libc::flock {
+        // The kernel's constants fit; their types differ by platform.
+        let (l_type, l_whence) = (kind as libc::c_short, libc::SEEK_SET as libc::c_short);
+        libc::flock { l_type, l_whence, l_start: 0, l_len: 0, l_pid: 0 }
+    }
+
+    /// Takes the lock, unless someone has it.
+    pub(super) fn try_lock(file: &File) -> io::Result<bool> {
+        match fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
+            Ok(_) => Ok(true),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn unlock(file: &File) {
+        let _ = fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK)));
+    }
+
+    /// The process that has it, if it is a lock of a process and not of an open file.
+    pub(super) fn holder(file: &File) -> Option<libc::pid_t> {
+        let mut lock = whole_file(libc::F_WRLCK);
+        fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock)).ok()?;
+        (lock.l_pid > 0).then_some(lock.l_pid)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::fs::{File, TryLockError};
+    use std::io;
+
+    pub(super) fn try_lock(file: &File) -> io::Result<bool> {
+        match file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    pub(super) fn unlock(file: &File) {
+        let _ = file.unlock();
+    }
+
+    pub(super) fn holder(_file: &File) -> Option<i32> {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, BufReader};
-    use std::process::{Command, Stdio};
-
     use super::*;
 
     #[test]
@@ -118,6 +151,17 @@ mod tests {
         DirectoryLock::acquire(&path).unwrap();
         drop(duplicate);
     }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod kafka {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::libc;
+
+    use super::*;
 
     /// Where the child process finds the lock's file.
     const PATH: &str = "STORE_KRAFT_LOCK_PATH";
@@ -129,7 +173,7 @@ mod tests {
     fn child_that_locks_as_java_does() {
         let Ok(path) = std::env::var(PATH) else { return };
         let file = OpenOptions::new().write(true).open(path).unwrap();
-        fcntl(&file, FcntlArg::F_SETLK(&whole_file(libc::F_WRLCK))).unwrap();
+        fcntl(&file, FcntlArg::F_SETLK(&system::whole_file(libc::F_WRLCK))).unwrap();
         println!("locked");
         let _ = io::stdin().read_line(&mut String::new());
     }
@@ -141,7 +185,7 @@ mod tests {
         // A process that crashed left its number behind.
         std::fs::write(&path, "1").unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "log::lock::tests::child_that_locks_as_java_does", "--nocapture"])
+            .args(["--exact", "log::lock::kafka::child_that_locks_as_java_does", "--nocapture"])
             .env(PATH, &path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
