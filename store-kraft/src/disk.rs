@@ -12,6 +12,9 @@ use std::sync::Arc;
 
 use metadata_core::error::{Error, ErrorKind};
 
+#[cfg(test)]
+use crate::power_failure::{Journal, Operation};
+
 /// An operation on a file that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("can't {operation} {}: {source}{}", path.display(), hint(source))]
@@ -55,13 +58,29 @@ impl<T> During<T> for io::Result<T> {
 pub(crate) struct Disk {
     #[cfg(test)]
     room: Option<Arc<std::sync::atomic::AtomicU64>>,
+    #[cfg(test)]
+    journal: Option<Journal>,
 }
 
 impl Disk {
     /// A disk on which so many more bytes can be written.
     #[cfg(test)]
     pub(crate) fn with_room(bytes: u64) -> Self {
-        Self { room: Some(Arc::new(bytes.into())) }
+        Self { room: Some(Arc::new(bytes.into())), journal: None }
+    }
+
+    /// A disk whose operations are noted.
+    #[cfg(test)]
+    pub(crate) fn noted_in(journal: Journal) -> Self {
+        Self { room: None, journal: Some(journal) }
+    }
+
+    /// Notes an operation that succeeded.
+    #[cfg(test)]
+    fn note(&self, operation: impl FnOnce() -> Operation) {
+        if let Some(journal) = &self.journal {
+            journal.note(operation());
+        }
     }
 
     /// How many of `wanted` bytes there is room for.
@@ -81,7 +100,10 @@ impl Disk {
     /// Creates an empty file, or empties the one that is there. Its name is durable after [`Self::sync_dir`].
     pub(crate) fn create(&self, path: &Path) -> DiskResult<DiskFile> {
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).to_owned();
-        self.open_with(&options, "create", path)
+        let file = self.open_with(&options, "create", path)?;
+        #[cfg(test)]
+        self.note(|| Operation::Create(path.to_owned()));
+        Ok(file)
     }
 
     /// Opens a file that exists, for reading and writing.
@@ -109,6 +131,8 @@ impl Disk {
     /// Renames a file within its directory, durably.
     pub(crate) fn rename(&self, source: &Path, target: &Path) -> DiskResult<()> {
         fs::rename(source, target).during("rename", source)?;
+        #[cfg(test)]
+        self.note(|| Operation::Rename(source.to_owned(), target.to_owned()));
         self.sync_parent(target)
     }
 
@@ -137,7 +161,10 @@ impl Disk {
         match fs::remove_file(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.during("remove", path),
-        }
+        }?;
+        #[cfg(test)]
+        self.note(|| Operation::Remove(path.to_owned()));
+        Ok(())
     }
 
     /// Creates a directory and those above it, durably. One that is there is fine.
@@ -157,7 +184,10 @@ impl Disk {
 
     /// Makes the names in a directory durable.
     pub(crate) fn sync_dir(&self, path: &Path) -> DiskResult<()> {
-        File::open(path).and_then(|dir| dir.sync_all()).during("sync the directory", path)
+        File::open(path).and_then(|dir| dir.sync_all()).during("sync the directory", path)?;
+        #[cfg(test)]
+        self.note(|| Operation::SyncDir(path.to_owned()));
+        Ok(())
     }
 
     fn sync_parent(&self, path: &Path) -> DiskResult<()> {
@@ -192,7 +222,10 @@ impl DiskFile {
         let (fits, rest) = bytes.split_at_checked(fitting).unwrap_or((bytes, &[]));
         let written = self.file.write_all_at(fits, position);
         let written = if rest.is_empty() { written } else { Err(io::ErrorKind::StorageFull.into()) };
-        written.during("write to", &self.path)
+        written.during("write to", &self.path)?;
+        #[cfg(test)]
+        self.disk.note(|| Operation::Write(self.path.clone(), position, bytes.to_vec()));
+        Ok(())
     }
 
     /// Fills `buffer` from `position` on.
@@ -203,12 +236,18 @@ impl DiskFile {
     /// Makes everything written so far durable. After an error nothing may be assumed of what is on the disk, and the
     /// file must not be written to again: a second sync may claim success for pages that were lost.
     pub(crate) fn sync(&self) -> DiskResult<()> {
-        self.file.sync_data().during("sync", &self.path)
+        self.file.sync_data().during("sync", &self.path)?;
+        #[cfg(test)]
+        self.disk.note(|| Operation::Sync(self.path.clone()));
+        Ok(())
     }
 
     /// Cuts the file to `length` bytes. Durable after [`Self::sync`].
     pub(crate) fn set_len(&self, length: u64) -> DiskResult<()> {
-        self.file.set_len(length).during("cut", &self.path)
+        self.file.set_len(length).during("cut", &self.path)?;
+        #[cfg(test)]
+        self.disk.note(|| Operation::SetLen(self.path.clone(), length));
+        Ok(())
     }
 }
 

@@ -65,3 +65,5 @@ pub use options::{KraftLogOptions, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEG
 
 #[cfg(test)]
 mod full_disk;
+#[cfg(test)]
+mod power_failure;
