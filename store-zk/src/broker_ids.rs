@@ -165,6 +165,8 @@ impl BrokerIds for ZkBrokerIds {
                 }
                 Ok(_) => {}
                 Err(error) => {
+                    // Whoever was told of the error must be told when it is over, though nobody came or went.
+                    self.last = None;
                     tokio::time::sleep(PAUSE).await;
                     return Err(error);
                 }

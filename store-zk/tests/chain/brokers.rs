@@ -9,7 +9,7 @@ use store_zk::ZkBrokerIds;
 use store_zk::client::config::ZkClientConfig;
 use store_zk::client::real::ZooKeeperConnector;
 use store_zk::client::{CreateMode, ZkAcl, ZkConnector, ZkOp};
-use store_zk::testkit::fake::FakeZooKeeper;
+use store_zk::testkit::fake::{FakeZooKeeper, Fault};
 use store_zk::testkit::proxy::FaultProxy;
 
 use crate::real_faults::{connector, own_server, run};
@@ -183,4 +183,16 @@ fn real_changes_while_the_connection_or_the_session_is_lost_are_not_missed() {
         observer.multi(vec![ZkOp::delete("/brokers/ids/2", None)]).await.expect("one more goes");
         until_reported(&mut watch, &[3]).await;
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_outage_is_told_though_nobody_came_or_went() {
+    let (zookeeper, mut watch) = cluster().await;
+    register(&zookeeper, 1);
+    assert_eq!(next(&mut watch).await, [1]);
+    zookeeper.fail_request(0, Fault::DropRequest);
+    register(&zookeeper, 2);
+    unregister(&zookeeper, 2);
+    assert!(watch.next().await.is_err(), "whoever asks is told that the watch is deaf");
+    assert_eq!(next(&mut watch).await, [1], "and that it is not any more");
 }
