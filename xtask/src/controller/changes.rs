@@ -39,10 +39,14 @@ async fn ready(log: &dyn MetadataLog) -> Result<KRaftLeaderEpoch, Failure> {
             .next("ask the active controller"));
     }
     match log.image().zk_migration_state() {
-        ZkMigrationState::PreMigration | ZkMigrationState::Zk => Err(Failure::blocked("no change can be made yet")
-            .why("ZooKeeper's metadata is not copied yet, and the brokers' controller is still the one in ZooKeeper")
-            .next("wait until `status` says MIGRATION")),
-        _ => Ok(leader.epoch),
+        ZkMigrationState::Migration | ZkMigrationState::PostMigration => Ok(leader.epoch),
+        ZkMigrationState::None | ZkMigrationState::PreMigration | ZkMigrationState::Zk => {
+            Err(Failure::blocked("no change can be made yet")
+                .why(
+                    "ZooKeeper's metadata is not copied yet, and the brokers' controller is still the one in ZooKeeper",
+                )
+                .next("wait until `status` says MIGRATION"))
+        }
     }
 }
 
@@ -243,12 +247,17 @@ mod tests {
 
     #[tokio::test]
     async fn no_change_is_made_before_the_copy_or_without_leadership() {
-        let early = log(ZkMigrationState::PreMigration, MetadataVersion::V3_9_IV0).await;
         let alive = BTreeSet::from([NodeId(1)]);
-        assert_eq!(make(&early, &alive, &create("t")).await.unwrap_err().exit(), Exit::Blocked);
-        let (reporter, _reports) = Reporter::new();
-        assert_eq!(make_random(&early, 1, 1, &reporter).await.unwrap_err().exit(), Exit::Blocked);
-        assert!(early.image().topics().is_empty());
+        let bootstrapped = log(ZkMigrationState::PreMigration, MetadataVersion::V3_9_IV0).await;
+        // Nor before the first records: a topic would make the log one that can't be migrated into.
+        let empty = MemLog::new();
+        empty.elect(NodeId(3000));
+        for early in [bootstrapped, empty] {
+            assert_eq!(make(&early, &alive, &create("t")).await.unwrap_err().exit(), Exit::Blocked);
+            let (reporter, _reports) = Reporter::new();
+            assert_eq!(make_random(&early, 1, 1, &reporter).await.unwrap_err().exit(), Exit::Blocked);
+            assert!(early.image().topics().is_empty());
+        }
 
         let deposed = log(ZkMigrationState::Migration, MetadataVersion::V3_9_IV0).await;
         deposed.resign();
