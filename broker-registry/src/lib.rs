@@ -7,9 +7,10 @@
 //! ```
 //! use std::collections::BTreeMap;
 //! use broker_registry::{Readiness, Service, readiness};
+//! use metadata_core::id::NodeId;
 //!
 //! // An empty cluster: nobody is there and nobody is missed.
-//! let judged = readiness(&BTreeMap::new(), &BTreeMap::new(), Service::None);
+//! let judged = readiness(&BTreeMap::new(), &BTreeMap::new(), NodeId(3000), Service::None);
 //! assert_eq!(judged, Readiness::Ready { served: 0, unserved: vec![] });
 //! ```
 

@@ -6,6 +6,7 @@
 //! | none | nobody | some | not ready: those brokers are missing |
 //! | some | nobody | any | not ready: claiming would leave them without a controller |
 //! | any | nobody, and the operator knows | any | ready, and the report keeps naming the unserved |
+//! | any | any | on the controller's own id | not ready: that id is a broker's, alive or not |
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,6 +34,11 @@ pub enum UnreadyReason {
         /// How many.
         replicas: u64,
     },
+    /// It has the id of the controller that would claim.
+    HasTheControllersId {
+        /// How many replicas it has; 0 when only its entry in `/brokers/ids` tells.
+        replicas: u64,
+    },
 }
 
 impl fmt::Display for UnreadyReason {
@@ -40,6 +46,10 @@ impl fmt::Display for UnreadyReason {
         match self {
             Self::Unserved => f.write_str(
                 "is alive in /brokers/ids and would be left without a controller: no broker channel is wired in",
+            ),
+            Self::HasTheControllersId { replicas } => write!(
+                f,
+                "is a broker with {replicas} replicas, and its id is this controller's too: choose another node id"
             ),
             Self::Missing { replicas } => write!(f, "has {replicas} replicas and is not in /brokers/ids"),
         }
@@ -75,12 +85,19 @@ pub enum Readiness {
     Waiting(Vec<UnreadyBroker>),
 }
 
-/// Judges by the table above. `assigned` counts the replicas of each broker id in any assignment.
+/// Judges by the table above. `assigned` counts the replicas of each broker id in any assignment; `controller` is who
+/// would claim.
 pub fn readiness(
     present: &BTreeMap<NodeId, BrokerPresence>,
     assigned: &BTreeMap<NodeId, u64>,
+    controller: NodeId,
     service: Service,
 ) -> Readiness {
+    if present.contains_key(&controller) || assigned.contains_key(&controller) {
+        let replicas = assigned.get(&controller).copied().unwrap_or_default();
+        let reason = UnreadyReason::HasTheControllersId { replicas };
+        return Readiness::Waiting(vec![UnreadyBroker { id: controller, reason }]);
+    }
     if service == Service::NoneByOperatorsWord {
         return Readiness::Ready { served: 0, unserved: present.keys().copied().collect() };
     }
@@ -129,23 +146,29 @@ mod tests {
             unserved: unserved.iter().map(|id| NodeId(*id)).collect(),
         };
         let word = Service::NoneByOperatorsWord;
+        let taken = |id, replicas| waiting(&[(id, UnreadyReason::HasTheControllersId { replicas })]);
         type Row = (&'static [i32], &'static [(i32, u64)], Service, Readiness);
-        let table: [Row; 6] = [
+        let table: [Row; 9] = [
             (&[], &[], Service::None, ready(&[])),
             (&[], &[(1, 3), (2, 1)], Service::None, waiting(&[(1, missing(3)), (2, missing(1))])),
             (&[1], &[(1, 3)], Service::None, waiting(&[(1, UnreadyReason::Unserved)])),
             (&[2], &[(1, 3)], Service::None, waiting(&[(1, missing(3)), (2, UnreadyReason::Unserved)])),
             (&[2], &[(1, 3)], word, ready(&[2])),
             (&[], &[(1, 3)], word, ready(&[])),
+            (&[], &[(1, 3), (3000, 7)], Service::None, taken(3000, 7)),
+            (&[1], &[(3000, 7)], word, taken(3000, 7)),
+            (&[3000], &[], word, taken(3000, 0)),
         ];
         for (there, replicas, service, verdict) in table {
-            assert_eq!(readiness(&present(there), &assigned(replicas), service), verdict, "{there:?} {replicas:?}");
+            let judged = readiness(&present(there), &assigned(replicas), NodeId(3000), service);
+            assert_eq!(judged, verdict, "{there:?} {replicas:?}");
         }
     }
 
     #[test]
     fn every_reason_names_the_broker_and_what_is_wrong() {
-        let Readiness::Waiting(unready) = readiness(&present(&[2]), &assigned(&[(1, 3)]), Service::None) else {
+        let Readiness::Waiting(unready) = readiness(&present(&[2]), &assigned(&[(1, 3)]), NodeId(3000), Service::None)
+        else {
             panic!("two brokers are not ready");
         };
         let texts: Vec<_> = unready.iter().map(ToString::to_string).collect();

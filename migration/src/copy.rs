@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use async_trait::async_trait;
 use metadata_core::error::{Error, ErrorKind, Result};
 use metadata_core::id::{KRaftLeaderEpoch, Position};
-use metadata_core::log::{Append, MetadataLog, RECORDS_PER_BATCH_MAX};
+use metadata_core::log::{Append, MetadataLog};
 use metadata_core::record::{
     BeginTransactionRecord, EndTransactionRecord, MetadataRecord, VersionedRecord, ZkMigrationState,
 };
@@ -19,9 +19,12 @@ use tokio::sync::watch;
 /// Appends that may wait for their answer while the next records are read.
 pub const APPENDS_IN_FLIGHT_MAX: usize = 4;
 
-/// Records gathered into one append, unless one read already yields more. (Kafka's own soft minimum is 200; larger
-/// batches cost nothing here, since they are read and appended at the same time.)
+/// Records gathered into one append. (Kafka's own soft minimum is 200; larger batches cost nothing here, since they are read and appended at the same time.)
 pub const RECORDS_PER_APPEND: usize = 2_000;
+
+/// Encoded bytes gathered into one append, well below what a log takes in one (8 MiB in `store-kraft`). A record that is
+/// larger travels alone.
+pub const BYTES_PER_APPEND: usize = 2 << 20;
 
 /// Kafka's name for the transaction; operators look for it in dumps.
 const TRANSACTION_NAME: &str = "ZK Migration";
@@ -50,7 +53,8 @@ pub async fn copy(
     progress: &watch::Sender<CopyProgress>,
 ) -> Result<Position> {
     progress.send_replace(CopyProgress::default());
-    let mut sink = Appender { log, epoch, gathered: Vec::new(), in_flight: VecDeque::new(), batches: 0, progress };
+    let mut sink =
+        Appender { log, epoch, gathered: Gathered::default(), in_flight: VecDeque::new(), batches: 0, progress };
     let begin = BeginTransactionRecord { name: Some(TRANSACTION_NAME.to_owned()), ..Default::default() };
     sink.append(vec![VersionedRecord::new(begin, 0)], Txn::Begin).await?;
     zookeeper.load(&mut sink).await?;
@@ -69,10 +73,37 @@ pub async fn copy(
         .ok_or_else(|| Error::unknown(ErrorKind::Unavailable, "the log answered no append of the copy's end"))
 }
 
+/// Reads everything as [`copy`] would, and forgets it. What it succeeds with can be copied, unless somebody changes
+/// ZooKeeper in between: so it comes before the claim, after which no broker can be controller any more.
+///
+/// # Errors
+/// What the copy would fail with; `Invalid` lists everything that can't be copied.
+pub async fn rehearse(zookeeper: &dyn MetadataStore) -> Result<()> {
+    zookeeper.load(&mut Forgets).await.map(drop)
+}
+
+/// Takes what the log could take, and forgets it.
+struct Forgets;
+
+#[async_trait]
+impl RecordSink for Forgets {
+    async fn accept(&mut self, records: Vec<VersionedRecord>) -> Result<()> {
+        let mut scratch = Vec::new();
+        records.iter().try_for_each(|record| encoded_size(record, &mut scratch).map(drop))
+    }
+}
+
+/// Records that wait for their append, and how large they are.
+#[derive(Default)]
+struct Gathered {
+    records: Vec<VersionedRecord>,
+    bytes: usize,
+}
+
 struct Appender<'a> {
     log: &'a dyn MetadataLog,
     epoch: KRaftLeaderEpoch,
-    gathered: Vec<VersionedRecord>,
+    gathered: Gathered,
     in_flight: VecDeque<Receipt>,
     batches: u32,
     progress: &'a watch::Sender<CopyProgress>,
@@ -108,13 +139,18 @@ impl Appender<'_> {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        while !self.gathered.is_empty() {
-            let rest = self.gathered.split_off(self.gathered.len().min(RECORDS_PER_BATCH_MAX));
-            let batch = std::mem::replace(&mut self.gathered, rest);
-            self.append(batch, Txn::In).await?;
-        }
-        Ok(())
+        let Gathered { records, .. } = std::mem::take(&mut self.gathered);
+        if records.is_empty() { Ok(()) } else { self.append(records, Txn::In).await }
     }
+}
+
+fn encoded_size(record: &VersionedRecord, scratch: &mut Vec<u8>) -> Result<usize> {
+    scratch.clear();
+    record.encode(scratch).map_err(|error| {
+        Error::not_applied(ErrorKind::Invalid, format!("a {} can't be written into the log", record.record.name()))
+            .with_source(error)
+    })?;
+    Ok(scratch.len())
 }
 
 fn is_transaction_record(record: &MetadataRecord) -> bool {
@@ -124,7 +160,15 @@ fn is_transaction_record(record: &MetadataRecord) -> bool {
 #[async_trait]
 impl RecordSink for Appender<'_> {
     async fn accept(&mut self, records: Vec<VersionedRecord>) -> Result<()> {
-        self.gathered.extend(records);
-        if self.gathered.len() >= RECORDS_PER_APPEND { self.flush().await } else { Ok(()) }
+        let mut scratch = Vec::new();
+        for record in records {
+            let bytes = encoded_size(&record, &mut scratch)?;
+            if self.gathered.bytes + bytes > BYTES_PER_APPEND || self.gathered.records.len() >= RECORDS_PER_APPEND {
+                self.flush().await?;
+            }
+            self.gathered.bytes += bytes;
+            self.gathered.records.push(record);
+        }
+        Ok(())
     }
 }

@@ -3,10 +3,10 @@
 //! The log is the truth and is ahead; ZooKeeper follows. How far it is behind is the position lag.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metadata_core::error::{Error, ErrorKind, Result};
-use metadata_core::id::{Offset, Position, TimestampMs};
+use metadata_core::id::{Offset, Position};
 use metadata_core::image::{ImageLoader, MetadataImage};
 use metadata_core::log::{LogBatch, MetadataLog};
 use metadata_core::record::VersionedRecord;
@@ -22,12 +22,36 @@ pub const RECORDS_PER_BATCH: usize = 500;
 pub struct DualWriteProgress {
     /// The last position that ZooKeeper acknowledged (exclusive end).
     pub acknowledged: Position,
-    /// Log time of that position: the age of what ZooKeeper has.
-    pub acknowledged_log_time: TimestampMs,
+    /// Whether ZooKeeper has confirmed anything since dual writing began: a batch, or that it has everything.
+    pub confirmed: bool,
     /// Batches acknowledged since dual writing began.
     pub batches: u64,
     /// Records in them.
     pub records: u64,
+}
+
+/// The newest image that ZooKeeper is known to hold. It outlasts claims, so that going on after a failure needs no replay.
+#[derive(Clone, Default)]
+pub(crate) struct Acknowledged(Arc<Mutex<Option<MetadataImage>>>);
+
+impl Acknowledged {
+    pub(crate) fn keep(&self, image: MetadataImage) {
+        *self.lock() = Some(image);
+    }
+
+    /// Where that image is.
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.lock().as_ref().map(MetadataImage::position)
+    }
+
+    /// That image, if it is the one at `position`.
+    pub(crate) fn image_at(&self, position: Position) -> Option<MetadataImage> {
+        self.lock().as_ref().filter(|image| image.position() == position).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<MetadataImage>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A request to stand still for a moment. The answer is the image that ZooKeeper then holds exactly; writing goes on once
@@ -49,12 +73,20 @@ pub(crate) struct DualWriter {
     batch_end: Option<Offset>,
     in_flight: VecDeque<InFlight>,
     progress: Arc<watch::Sender<DualWriteProgress>>,
+    kept: Acknowledged,
+    asked: Option<Asked>,
+}
+
+/// A request to stand still, and where the log ended when it came: what was in the log then is written before.
+struct Asked {
+    request: HoldRequest,
+    log_end: Offset,
 }
 
 struct InFlight {
     receipt: Receipt,
     records: u64,
-    log_time: TimestampMs,
+    after: MetadataImage,
 }
 
 impl DualWriter {
@@ -65,13 +97,10 @@ impl DualWriter {
         image: MetadataImage,
         batch_end: Option<Offset>,
         progress: Arc<watch::Sender<DualWriteProgress>>,
+        kept: Acknowledged,
     ) -> Self {
-        progress.send_replace(DualWriteProgress {
-            acknowledged: image.position(),
-            acknowledged_log_time: image.timestamp(),
-            ..DualWriteProgress::default()
-        });
-        log.hold(image.position().end_offset);
+        progress.send_replace(DualWriteProgress { acknowledged: image.position(), ..DualWriteProgress::default() });
+        kept.keep(image.clone());
         let loader = ImageLoader::new(image.clone());
         Self {
             log,
@@ -82,6 +111,8 @@ impl DualWriter {
             batch_end,
             in_flight: VecDeque::new(),
             progress,
+            kept,
+            asked: None,
         }
     }
 
@@ -94,8 +125,19 @@ impl DualWriter {
         }
     }
 
-    /// One turn: submits what the log has, or waits for an answer, for the log to grow, or for a request.
+    /// One turn: serves a request, else submits what the log has, else waits for an answer, for the log to grow, or for a
+    /// request. A request that can be served comes first: under steady load the log always has something.
     async fn turn(&mut self, holds: &mut mpsc::Receiver<HoldRequest>) -> Result<()> {
+        if self.asked.is_none()
+            && let Ok(request) = holds.try_recv()
+        {
+            self.asked = Some(self.ask(request));
+        }
+        if let Some(Asked { request, .. }) =
+            self.asked.take_if(|asked| self.before.position().end_offset >= asked.log_end)
+        {
+            return self.stand_still(request).await;
+        }
         let at = self.loader.replayed_end();
         let batches = self.log.read(at, RECORDS_PER_BATCH).await?;
         if !batches.is_empty() {
@@ -103,17 +145,41 @@ impl DualWriter {
                 self.writer.ready().await?;
                 self.submit(batch);
             }
-            return self.take_answers_at_hand().await;
+            self.take_answers_at_hand().await?;
+            // Whoever polls this listens to others too, and must come to it however much the log has.
+            tokio::task::yield_now().await;
+            return Ok(());
+        }
+        if self.in_flight.is_empty() && !self.progress.borrow().confirmed {
+            // Nothing to write, so nothing will be acknowledged: ask whether that is so.
+            self.settle().await?;
         }
         tokio::select! {
             grown = self.log.committed(at) => grown.map(drop),
             answer = next_answer(&mut self.in_flight) => self.acknowledge(answer),
-            Some(request) = holds.recv() => self.stand_still(request).await,
+            Some(request) = holds.recv(), if self.asked.is_none() => {
+                self.asked = Some(self.ask(request));
+                Ok(())
+            }
         }
+    }
+
+    fn ask(&self, request: HoldRequest) -> Asked {
+        Asked { request, log_end: self.log.image().position().end_offset }
     }
 
     /// Settles everything, hands out the image, waits for the release.
     async fn stand_still(&mut self, request: HoldRequest) -> Result<()> {
+        self.settle().await?;
+        if request.answer.send(Ok(self.before.clone())).is_ok() {
+            // An error means that the guard was dropped without a word: released all the same.
+            let _ = request.released.await;
+        }
+        Ok(())
+    }
+
+    /// Waits for all answers, and makes sure that the claim holds and ZooKeeper is where it should be.
+    async fn settle(&mut self) -> Result<()> {
         while !self.in_flight.is_empty() {
             let answer = next_answer(&mut self.in_flight).await;
             self.acknowledge(answer)?;
@@ -125,10 +191,7 @@ impl DualWriter {
                 format!("ZooKeeper is at {position}, expected {}", self.before.position()),
             ));
         }
-        if request.answer.send(Ok(self.before.clone())).is_ok() {
-            // An error means that the guard was dropped without a word: released all the same.
-            let _ = request.released.await;
-        }
+        self.progress.send_if_modified(|progress| !std::mem::replace(&mut progress.confirmed, true));
         Ok(())
     }
 
@@ -156,9 +219,9 @@ impl DualWriter {
     }
 
     fn submit(&mut self, batch: MetadataBatch) {
-        let (records, log_time) = (batch.records.len() as u64, batch.after.timestamp());
+        let (records, after) = (batch.records.len() as u64, batch.after.clone());
         let receipt = self.writer.submit(batch);
-        self.in_flight.push_back(InFlight { receipt, records, log_time });
+        self.in_flight.push_back(InFlight { receipt, records, after });
     }
 
     async fn take_answers_at_hand(&mut self) -> Result<()> {
@@ -179,10 +242,13 @@ impl DualWriter {
         let position = answer.position?;
         self.progress.send_modify(|progress| {
             progress.acknowledged = position;
-            progress.acknowledged_log_time = answer.log_time;
+            progress.confirmed = true;
             progress.batches += 1;
             progress.records += answer.records;
         });
+        if answer.after.position() == position {
+            self.kept.keep(answer.after);
+        }
         self.log.hold(position.end_offset);
         Ok(())
     }
@@ -191,20 +257,17 @@ impl DualWriter {
 struct Answer {
     position: Result<Position>,
     records: u64,
-    log_time: TimestampMs,
+    after: MetadataImage,
 }
 
 /// The answer to the oldest batch in flight; never, while there is none.
 async fn next_answer(in_flight: &mut VecDeque<InFlight>) -> Answer {
-    match in_flight.front_mut() {
-        Some(oldest) => {
-            let position = (&mut oldest.receipt).await;
-            let answer = Answer { position, records: oldest.records, log_time: oldest.log_time };
-            in_flight.pop_front();
-            answer
-        }
-        None => std::future::pending().await,
-    }
+    let Some(oldest) = in_flight.front_mut() else { return std::future::pending().await };
+    let position = (&mut oldest.receipt).await;
+    let after = oldest.after.clone();
+    let answer = Answer { position, records: oldest.records, after };
+    in_flight.pop_front();
+    answer
 }
 
 fn replay(loader: &mut ImageLoader, batch: &LogBatch) -> Result<()> {

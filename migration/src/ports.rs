@@ -11,7 +11,7 @@ use metadata_core::store::MetadataStore;
 pub struct Ports {
     /// The metadata log: the truth.
     pub log: Arc<dyn MetadataLog>,
-    /// ZooKeeper: read once, for the copy, and then kept in step.
+    /// ZooKeeper: read for the look at what can be copied and for the copy, and then kept in step.
     pub zookeeper: Arc<dyn MetadataStore>,
     /// Who is in `/brokers/ids`.
     pub broker_ids: Box<dyn BrokerIds>,

@@ -1,5 +1,5 @@
 //! The runner: carries out what the driver orders, and answers with events. One order is under way at a time; `Stop`
-//! drops it, so an answer of an older leadership can't arrive.
+//! drops it. An answer carries the epoch of its order, and the driver takes none of another epoch.
 
 #![expect(clippy::disallowed_methods, reason = "the runner is where time passes: attempts are made later")]
 
@@ -11,7 +11,7 @@ use broker_registry::{Presence, Service, readiness};
 use futures::future::BoxFuture;
 use metadata_core::brokers::{BrokerIds, BrokerPresence};
 use metadata_core::error::{Error, ErrorKind, Result};
-use metadata_core::id::NodeId;
+use metadata_core::id::{KRaftLeaderEpoch, NodeId, Position};
 use metadata_core::image::MetadataImage;
 use metadata_core::leadership::{AfterClaim, Expected, KraftLeadership};
 use metadata_core::log::{Append, LeaderAndEpoch, MetadataLog};
@@ -23,9 +23,9 @@ use metadata_core::store::{Claimed, StoreWriter, Txn};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::copy::{CopyProgress, copy};
-use crate::driver::{Driver, Effect, Event, LogFacts, State};
-use crate::dual_write::{DualWriteProgress, DualWriter, HoldRequest, image_at};
+use crate::copy::{CopyProgress, copy, rehearse};
+use crate::driver::{Answer, Driver, Effect, Event, LogFacts, Order, State};
+use crate::dual_write::{Acknowledged, DualWriteProgress, DualWriter, HoldRequest, image_at};
 use crate::ports::Ports;
 use crate::status::Status;
 
@@ -84,6 +84,30 @@ struct Claim {
 type Work = BoxFuture<'static, (Event, Claim)>;
 type Brokers = BTreeMap<NodeId, BrokerPresence>;
 
+/// Who is in `/brokers/ids`, as far as we know.
+enum Watched {
+    /// Nobody has looked yet.
+    NotYet,
+    /// The watch stands, and this is what it reports.
+    Known(Brokers),
+    /// The watch failed: who is there now can't be told.
+    Lost(ErrorKind, String),
+}
+
+/// The order under way.
+struct UnderWay {
+    epoch: Option<KRaftLeaderEpoch>,
+    work: Work,
+}
+
+/// When to try again, and in which epoch that was decided. A deadline, not a pause: whatever else happens meanwhile, the
+/// attempt comes.
+#[derive(Clone, Copy)]
+struct Retry {
+    at: Instant,
+    epoch: Option<KRaftLeaderEpoch>,
+}
+
 /// A migration that can be run.
 pub struct Migration {
     ports: SharedPorts,
@@ -91,11 +115,12 @@ pub struct Migration {
     driver: Driver,
     claim: Claim,
     presence: Presence,
-    brokers: watch::Sender<Option<Brokers>>,
+    brokers: watch::Sender<Watched>,
     copy: Arc<watch::Sender<CopyProgress>>,
     dual_write: Arc<watch::Sender<DualWriteProgress>>,
+    acknowledged: Acknowledged,
+    zookeeper_at: Option<Position>,
     sync: Option<metadata_core::store::SyncReport>,
-    blocked_by: Option<ErrorKind>,
     holds_to_writer: Option<mpsc::Sender<HoldRequest>>,
     status: watch::Sender<Status>,
     inputs: Option<Inputs>,
@@ -137,7 +162,8 @@ impl MigrationHandle {
         self.status.clone()
     }
 
-    /// Settles all that is in flight and makes dual writing stand still until the answer is dropped. The log goes on.
+    /// Writes what the log has now, settles it, and makes dual writing stand still until the answer is dropped. The log
+    /// goes on.
     ///
     /// # Errors
     /// `Unavailable`: nothing is dual-written now, or dual writing stopped meanwhile.
@@ -173,6 +199,7 @@ impl Migration {
             state: State::Inactive,
             log_state: ports.log.image().zk_migration_state(),
             log_end: ports.log.image().position(),
+            zookeeper_at: None,
             leadership: None,
             claimed: None,
             reason: None,
@@ -196,11 +223,12 @@ impl Migration {
             driver: Driver::default(),
             claim: Claim::default(),
             presence: Presence::new(),
-            brokers: watch::Sender::new(None),
+            brokers: watch::Sender::new(Watched::NotYet),
             copy,
             dual_write,
+            acknowledged: Acknowledged::default(),
+            zookeeper_at: None,
             sync: None,
-            blocked_by: None,
             holds_to_writer: None,
             status,
             inputs: Some(Inputs { broker_ids: ports.broker_ids, holds, stop }),
@@ -220,67 +248,69 @@ impl Migration {
         let retry_first = self.options.retry.first;
         let mut brokers = next_brokers(broker_ids, Duration::ZERO);
         let mut known: Option<LeaderAndEpoch> = None;
-        let mut work: Option<Work> = None;
-        // A deadline, not a pause: whatever else happens meanwhile, the attempt comes.
-        let mut retry_at: Option<Instant> = None;
+        let mut under_way: Option<UnderWay> = None;
+        let mut retry: Option<Retry> = None;
         loop {
             self.publish();
             let log_end = log.image().position().end_offset;
-            let event = tokio::select! {
+            let answer = tokio::select! {
                 biased;
                 () = stopped(&mut stop) => return Ok(()),
                 leader = log.leadership(known) => {
                     let leader = leader?;
-                    let event = leadership_event(known, leader);
+                    let news = news_of(known, leader);
                     known = Some(leader);
-                    event
+                    news
                 }
-                (event, claim) = current(&mut work) => {
-                    work = None;
+                (epoch, event, claim) = answered(&mut under_way) => {
+                    under_way = None;
                     self.claim = claim;
-                    Some(event)
+                    Some(Answer { epoch, event })
                 }
-                () = due(retry_at) => {
-                    retry_at = None;
-                    Some(Event::RetryDue)
+                epoch = due(retry) => {
+                    retry = None;
+                    Some(Answer { epoch, event: Event::RetryDue })
                 }
                 (broker_ids, seen) = &mut brokers => {
                     brokers = next_brokers(broker_ids, if seen.is_err() { retry_first } else { Duration::ZERO });
-                    let wake = self.brokers_changed(seen) && retry_at.take().is_some();
-                    wake.then_some(Event::RetryDue)
+                    let due = self.brokers_changed(seen).then(|| retry.take()).flatten();
+                    due.map(|retry| Answer { epoch: retry.epoch, event: Event::RetryDue })
                 }
                 Some(request) = holds.recv() => {
                     self.pass_on(request);
                     None
                 }
                 _ = copy.changed() => None,
-                _ = dual_write.changed() => None,
+                _ = dual_write.changed() => self.dual_writing_got_on(),
                 _ = log.committed(log_end) => None,
             };
-            let Some(event) = event else { continue };
-            self.note(&event);
+            let Some(answer) = answer else { continue };
+            if self.driver.is_current(&answer) {
+                self.note(&answer.event);
+            }
             let before = self.driver.state;
-            let effects = self.driver.step(event);
+            let orders = self.driver.step(answer);
             if before != self.driver.state {
                 tracing::info!(state = %self.driver.state, from = %before, reason = self.driver.reason, "driver state");
             }
-            for effect in effects {
+            for Order { epoch, effect } in orders {
                 match effect {
                     Effect::Stop => {
-                        work = None;
-                        retry_at = None;
+                        under_way = None;
+                        retry = None;
                         self.claim = Claim::default();
                         self.holds_to_writer = None;
                     }
                     Effect::RetryLater => {
-                        retry_at = Some(Instant::now() + self.options.retry.pause(self.driver.attempt))
+                        let pause = self.options.retry.pause(self.driver.attempt);
+                        retry = Some(Retry { at: Instant::now() + pause, epoch });
                     }
                     Effect::Report => {
                         tracing::warn!(state = %self.driver.state, reason = self.driver.reason, "waiting");
                     }
                     order => {
-                        retry_at = None;
-                        work = self.order(*order);
+                        retry = None;
+                        under_way = self.order(order).map(|work| UnderWay { epoch, work });
                     }
                 }
             }
@@ -290,17 +320,30 @@ impl Migration {
     /// Keeps what the driver does not need and the status shows.
     fn note(&mut self, event: &Event) {
         match event {
-            Event::Synced(report) => self.sync = Some(report.clone()),
-            Event::Failed(error) => {
-                self.blocked_by = Some(error.kind());
-                tracing::warn!(error = crate::failure::chain(error), "order failed");
+            Event::Synced(report) => {
+                self.sync = Some(report.clone());
+                self.zookeeper_at = self.acknowledged.position();
             }
-            Event::RetryDue => {}
-            _ => self.blocked_by = None,
+            // A claim that the copy follows is of a ZooKeeper that was never written.
+            Event::Claimed(claimed) if claimed.position.last().is_some() => self.zookeeper_at = Some(claimed.position),
+            Event::Failed(error) => tracing::warn!(error = crate::failure::chain(error), "order failed"),
+            _ => {}
         }
     }
 
-    /// Takes the present brokers. Returns whether whoever waits for brokers should look again at once.
+    /// Takes news of the dual writer: where ZooKeeper is, and, while there is a failure to forget, that it gets on.
+    fn dual_writing_got_on(&mut self) -> Option<Answer> {
+        let progress = *self.dual_write.borrow();
+        if self.driver.state != State::DualWrite {
+            return None;
+        }
+        self.zookeeper_at = Some(progress.acknowledged);
+        let news = progress.confirmed && self.driver.reason.is_some();
+        news.then(|| Answer { epoch: self.driver.epoch(), event: Event::InStep })
+    }
+
+    /// Takes the present brokers, or that they can't be told. Returns whether whoever waits for brokers should look again
+    /// at once.
     fn brokers_changed(&mut self, brokers: Result<Brokers>) -> bool {
         match brokers {
             Ok(now) => {
@@ -308,11 +351,14 @@ impl Migration {
                 for change in &changes {
                     tracing::info!(?change, "/brokers/ids");
                 }
-                self.brokers.send_replace(Some(now));
-                !changes.is_empty() && self.driver.state == State::WaitForBrokers
+                let before = self.brokers.send_replace(Watched::Known(now));
+                let news = !changes.is_empty() || !matches!(before, Watched::Known(_));
+                news && self.driver.state == State::WaitForBrokers
             }
             Err(error) => {
-                tracing::warn!(error = crate::failure::chain(&error), "/brokers/ids can't be watched now");
+                let text = crate::failure::chain(&error);
+                tracing::warn!(error = text, "/brokers/ids can't be watched now");
+                self.brokers.send_replace(Watched::Lost(error.kind(), text));
                 false
             }
         }
@@ -327,15 +373,18 @@ impl Migration {
 
     fn publish(&self) {
         let image = self.ports.log.image();
-        let holds_role = self.driver.claimed.is_some();
+        // Nobody gives the role back, and in state MIGRATION it is ours across restarts; but not after somebody else took it.
+        let copied = image.zk_migration_state() == ZkMigrationState::Migration;
+        let holds_role = (self.driver.holds_role || copied) && self.driver.state != State::ZkGoverned;
         self.status.send_modify(|status| {
             status.state = self.driver.state;
             status.log_state = image.zk_migration_state();
             status.log_end = image.position();
+            status.zookeeper_at = self.zookeeper_at;
             status.leadership = self.driver.leadership;
             status.claimed = self.driver.claimed;
             status.reason.clone_from(&self.driver.reason);
-            status.blocked_by = self.blocked_by;
+            status.blocked_by = self.driver.failed_by;
             status.attempt = self.driver.attempt;
             status.copy = self.copy.borrow().clone();
             status.sync.clone_from(&self.sync);
@@ -358,16 +407,24 @@ impl Migration {
             }),
             Effect::JudgeBrokers => {
                 let brokers = self.brokers.subscribe();
-                Box::pin(async move { (event(judge(&ports, brokers, options.service).await), claim) })
+                let judging = async move { judge(&ports, brokers, leadership.id, options.service).await };
+                Box::pin(async move { (event(judging.await), claim) })
             }
-            Effect::Claim => Box::pin(async move {
-                match claim_zookeeper(&ports, leadership).await {
-                    Ok((claimed, claim)) => (Event::Claimed(claimed), claim),
-                    Err(error) => (Event::Failed(error), Claim::default()),
-                }
+            Effect::Rehearse => Box::pin(async move {
+                let rehearsed = rehearse(&*ports.zookeeper).await;
+                (event(rehearsed.map(|()| Event::Rehearsed)), claim)
             }),
+            Effect::Claim => {
+                let kept = self.acknowledged.clone();
+                Box::pin(async move {
+                    match claim_zookeeper(&ports, leadership, &kept).await {
+                        Ok((claimed, claim)) => (Event::Claimed(claimed), claim),
+                        Err(error) => (Event::Failed(error), Claim::default()),
+                    }
+                })
+            }
             Effect::Copy => Box::pin(copy_order(claim, ports, leadership, Arc::clone(&self.copy))),
-            Effect::Sync => Box::pin(sync_order(claim, ports)),
+            Effect::Sync => Box::pin(sync_order(claim, ports, self.acknowledged.clone())),
             // No broker channel is wired in: nobody is served, and the status says so.
             Effect::TellBrokers => Box::pin(async move { (Event::BrokersTold, claim) }),
             Effect::DualWrite => {
@@ -375,12 +432,13 @@ impl Migration {
                 let (holds, requests) = mpsc::channel(8);
                 self.holds_to_writer = Some(holds);
                 let progress = Arc::clone(&self.dual_write);
+                let kept = self.acknowledged.clone();
                 Box::pin(async move {
                     let (Some(writer), Some(image)) = (claim.writer, claim.image) else {
                         return (Event::Failed(no_claim()), Claim::default());
                     };
                     let batch_end = batch_end.filter(|end| *end > image.position().end_offset);
-                    let writer = DualWriter::new(ports.log, writer, image, batch_end, progress);
+                    let writer = DualWriter::new(ports.log, writer, image, batch_end, progress, kept);
                     (Event::Failed(writer.run(requests).await), Claim::default())
                 })
             }
@@ -391,9 +449,12 @@ impl Migration {
 }
 
 /// The order under way; never, while there is none.
-async fn current(work: &mut Option<Work>) -> (Event, Claim) {
-    match work {
-        Some(work) => work.await,
+async fn answered(under_way: &mut Option<UnderWay>) -> (Option<KRaftLeaderEpoch>, Event, Claim) {
+    match under_way {
+        Some(UnderWay { epoch, work }) => {
+            let (event, claim) = work.await;
+            (*epoch, event, claim)
+        }
         None => std::future::pending().await,
     }
 }
@@ -412,9 +473,12 @@ fn next_brokers(
 }
 
 /// The time of the next attempt; never, while there is none.
-async fn due(retry_at: Option<Instant>) {
-    match retry_at {
-        Some(at) => tokio::time::sleep_until(at).await,
+async fn due(retry: Option<Retry>) -> Option<KRaftLeaderEpoch> {
+    match retry {
+        Some(Retry { at, epoch }) => {
+            tokio::time::sleep_until(at).await;
+            epoch
+        }
         None => std::future::pending().await,
     }
 }
@@ -426,12 +490,12 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     }
 }
 
-fn leadership_event(known: Option<LeaderAndEpoch>, now: LeaderAndEpoch) -> Option<Event> {
+fn news_of(known: Option<LeaderAndEpoch>, now: LeaderAndEpoch) -> Option<Answer> {
     let gained = now.active && known.is_none_or(|known| !known.active || known.epoch != now.epoch);
     match now.leader {
-        Some(id) if gained => Some(Event::LeadershipGained(KraftLeadership { id, epoch: now.epoch })),
+        Some(id) if gained => Some(Answer::leadership(Some(KraftLeadership { id, epoch: now.epoch }))),
         _ if now.active => None,
-        _ => Some(Event::LeadershipLost),
+        _ => Some(Answer::leadership(None)),
     }
 }
 
@@ -456,12 +520,15 @@ async fn copy_order(
     (event(copied.map(|_| Event::Copied)), claim)
 }
 
-async fn sync_order(mut claim: Claim, ports: SharedPorts) -> (Event, Claim) {
+async fn sync_order(mut claim: Claim, ports: SharedPorts, kept: Acknowledged) -> (Event, Claim) {
     let synced = async {
         let writer = claim.writer.as_deref_mut().ok_or_else(no_claim)?;
         ports.log.end().await?;
         let now = ports.log.image();
+        // Once the sync is done, whoever comes next goes on from here.
+        ports.log.hold(now.position().end_offset);
         let report = writer.full_sync(&now).await?;
+        kept.keep(now.clone());
         claim.image = Some(now);
         Ok(Event::Synced(report))
     };
@@ -510,20 +577,33 @@ async fn bootstrap(log: &dyn MetadataLog, leadership: KraftLeadership, version: 
     log.append(Append { epoch: leadership.epoch, expected: Some(expected), txn: Txn::None, records }).await.map(drop)
 }
 
-async fn judge(ports: &SharedPorts, mut brokers: watch::Receiver<Option<Brokers>>, service: Service) -> Result<Event> {
-    let present = brokers
-        .wait_for(Option::is_some)
-        .await
-        .map_err(|_| Error::not_applied(ErrorKind::Unavailable, "the watch on /brokers/ids has ended"))?
-        .clone()
-        .unwrap_or_default();
+async fn judge(
+    ports: &SharedPorts,
+    mut brokers: watch::Receiver<Watched>,
+    controller: NodeId,
+    service: Service,
+) -> Result<Event> {
+    let unknown =
+        |kind, reason: &str| Error::not_applied(kind, format!("who is in /brokers/ids can't be told: {reason}"));
+    let present = {
+        let watched = brokers.wait_for(|watched| !matches!(watched, Watched::NotYet)).await;
+        match watched.as_deref() {
+            Ok(Watched::Known(brokers)) => brokers.clone(),
+            Ok(Watched::Lost(kind, reason)) => return Err(unknown(*kind, reason)),
+            Ok(Watched::NotYet) | Err(_) => return Err(unknown(ErrorKind::Unavailable, "the watch has ended")),
+        }
+    };
     let assigned = ports.assigned_replicas.assigned_replicas().await?;
-    Ok(Event::BrokersJudged(readiness(&present, &assigned, service)))
+    Ok(Event::BrokersJudged(readiness(&present, &assigned, controller, service)))
 }
 
 /// Claims, and makes sure that what was claimed can be gone on with: without an image at ZooKeeper's position the
 /// difference to it can't be told, and a full sync must find it.
-async fn claim_zookeeper(ports: &SharedPorts, leadership: KraftLeadership) -> Result<(Claimed, Claim)> {
+async fn claim_zookeeper(
+    ports: &SharedPorts,
+    leadership: KraftLeadership,
+    kept: &Acknowledged,
+) -> Result<(Claimed, Claim)> {
     ports.log.end().await?;
     let image = ports.log.image();
     let expected = match image.zk_migration_state() {
@@ -533,7 +613,12 @@ async fn claim_zookeeper(ports: &SharedPorts, leadership: KraftLeadership) -> Re
     let mut claimed = ports.zookeeper.claim(&leadership, &expected).await?;
     let mut image = None;
     if claimed.next == AfterClaim::Resume {
-        image = image_at(&*ports.log, claimed.position).await?;
+        // From now on, not only from the first batch on: the log may be purged while the brokers are being told.
+        ports.log.hold(claimed.position.end_offset);
+        image = match kept.image_at(claimed.position) {
+            Some(image) => Some(image),
+            None => image_at(&*ports.log, claimed.position).await?,
+        };
         if image.is_none() {
             claimed.next = AfterClaim::FullSync;
             claimed.batch_end = None;

@@ -22,13 +22,15 @@ pub struct Status {
     pub log_state: ZkMigrationState,
     /// End of the committed log (exclusive).
     pub log_end: Position,
+    /// Where ZooKeeper is known to be: as of the last claim, sync or acknowledged batch of this process.
+    pub zookeeper_at: Option<Position>,
     /// Our leadership, while we lead.
     pub leadership: Option<KraftLeadership>,
     /// The present claim of ZooKeeper.
     pub claimed: Option<Claimed>,
     /// Why nothing goes on, in a sentence, while nothing does.
     pub reason: Option<String>,
-    /// The kind of the error that blocked the driver, if it is blocked.
+    /// The kind of the failure in `reason`; `None` when the reason is a verdict on what was found.
     pub blocked_by: Option<metadata_core::error::ErrorKind>,
     /// Failures in a row.
     pub attempt: u32,
@@ -40,14 +42,15 @@ pub struct Status {
     pub dual_write: DualWriteProgress,
     /// Who is in `/brokers/ids`.
     pub brokers: BTreeMap<NodeId, BrokerPresence>,
-    /// Brokers that are alive and that nobody serves since we hold the controller role.
+    /// Brokers that are alive and that nobody serves since we took the controller role, whether or not we can write now.
     pub unserved: Vec<NodeId>,
 }
 
 impl Status {
-    /// How many records of the log ZooKeeper lacks; `None` while nothing is dual-written.
+    /// How many records of the log ZooKeeper lacks, from the moment on when everything is copied: whatever the driver is
+    /// doing, and the more so while it can't write. `None` while ZooKeeper's position is not known.
     pub fn lag_records(&self) -> Option<i64> {
-        (self.state == State::DualWrite)
-            .then(|| (self.log_end.end_offset.0 - self.dual_write.acknowledged.end_offset.0).max(0))
+        let behind = |position: Position| (self.log_end.end_offset.0 - position.end_offset.0).max(0);
+        self.zookeeper_at.filter(|_| self.log_state == ZkMigrationState::Migration).map(behind)
     }
 }

@@ -3,26 +3,45 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking, in its supporting functions too")]
 #![expect(clippy::disallowed_methods, reason = "the migration runs as a task beside the test")]
 
+mod ports;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use broker_registry::Service;
 use metadata_core::brokers::{AssignedReplicas, BrokerIds, BrokerPresence, BrokerSource};
 use metadata_core::contract::{MemLog, MemStore, Workload};
-use metadata_core::error::Result;
-use metadata_core::id::{NodeId, Position, TimestampMs};
-use metadata_core::image::{MetadataDelta, MetadataImage};
+use metadata_core::error::{Error, ErrorKind, Result};
+use metadata_core::id::{NodeId, Offset, Position, TimestampMs};
+use metadata_core::image::{ConfigResourceType, MetadataDelta, MetadataImage};
 use metadata_core::log::{Append, MetadataLog};
-use metadata_core::record::ZkMigrationState;
+use metadata_core::record::{ConfigRecord, ZkMigrationState};
 use metadata_core::store::Txn;
 use migration::{Migration, MigrationHandle, MigrationOptions, Ports, State};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::ports::Calls;
+
 const CONTROLLER: NodeId = NodeId(3000);
 
-struct Brokers(watch::Receiver<BTreeMap<NodeId, BrokerPresence>>);
+/// Who is in `/brokers/ids`, or what the watch on it fails with.
+type Watched = std::result::Result<BTreeMap<NodeId, BrokerPresence>, ErrorKind>;
+
+struct Brokers(watch::Receiver<Watched>);
+
+fn broker(id: i32) -> Watched {
+    let broker = BrokerPresence {
+        source: BrokerSource::ZooKeeper,
+        endpoints: BTreeMap::new(),
+        rack: None,
+        incarnation: 1,
+        malformed: None,
+    };
+    Ok([(NodeId(id), broker)].into())
+}
 
 #[async_trait]
 impl BrokerIds for Brokers {
@@ -30,7 +49,7 @@ impl BrokerIds for Brokers {
         if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
-        Ok(self.0.borrow().clone())
+        self.0.borrow().clone().map_err(|kind| Error::not_applied(kind, "the watch failed"))
     }
 }
 
@@ -46,7 +65,8 @@ impl AssignedReplicas for NoReplicas {
 struct Cluster {
     log: MemLog,
     store: MemStore,
-    brokers: watch::Sender<BTreeMap<NodeId, BrokerPresence>>,
+    brokers: watch::Sender<Watched>,
+    calls: Arc<Calls>,
 }
 
 fn zookeeper_content() -> MetadataImage {
@@ -59,15 +79,29 @@ fn zookeeper_content() -> MetadataImage {
 
 impl Cluster {
     fn new() -> Self {
-        Self { log: MemLog::new(), store: MemStore::holding(&zookeeper_content()), brokers: watch::Sender::default() }
+        Self::holding(&zookeeper_content())
+    }
+
+    fn holding(content: &MetadataImage) -> Self {
+        Self {
+            log: MemLog::new(),
+            store: MemStore::holding(content),
+            brokers: watch::Sender::new(Ok(BTreeMap::new())),
+            calls: Calls::new(),
+        }
+    }
+
+    /// From now on the watch on `/brokers/ids` reports this.
+    fn watch_reports(&self, watched: Watched) {
+        drop(self.brokers.send_replace(watched));
     }
 
     fn start(&self, service: Service) -> (MigrationHandle, JoinHandle<Result<()>>) {
         let mut broker_ids = self.brokers.subscribe();
         broker_ids.mark_changed();
         let ports = Ports {
-            log: Arc::new(self.log.clone()),
-            zookeeper: Arc::new(self.store.clone()),
+            log: Arc::new(ports::Log(self.log.clone(), Arc::clone(&self.calls))),
+            zookeeper: Arc::new(ports::Store(self.store.clone(), Arc::clone(&self.calls))),
             broker_ids: Box::new(Brokers(broker_ids)),
             assigned_replicas: Arc::new(NoReplicas),
         };
@@ -90,7 +124,7 @@ impl Cluster {
     async fn in_step(&self, handle: &MigrationHandle) {
         let log = self.log.clone();
         let caught_up = move |status: &migration::Status| {
-            status.state == State::DualWrite && status.dual_write.acknowledged == log.image().position()
+            status.state == State::DualWrite && status.zookeeper_at == Some(log.image().position())
         };
         reach(handle, caught_up).await;
         let held = handle.hold().await.expect("dual writing stands still");
@@ -150,22 +184,63 @@ async fn a_restarted_controller_goes_on_without_copying_again() {
     end(handle, task).await;
 }
 
+/// What may happen to a controller at any moment.
+#[derive(Debug, Clone, Copy)]
+enum Interruption {
+    NewEpoch,
+    LeadershipLost,
+    Killed,
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_new_epoch_of_the_same_leader_goes_on_from_every_point() {
-    let cluster = Cluster::new();
-    let (handle, task) = cluster.start(Service::None);
-    for round in 0..20 {
-        cluster.log.elect(CONTROLLER);
-        if round % 3 == 0 {
-            tokio::task::yield_now().await;
-        } else {
-            reach(&handle, |status| status.state == State::DualWrite).await;
-            cluster.change(round, 10).await;
+async fn whatever_happens_at_whichever_call_the_migration_ends_in_step() {
+    for interruption in [Interruption::NewEpoch, Interruption::LeadershipLost, Interruption::Killed] {
+        let mut interrupted = Vec::new();
+        for number in 1.. {
+            let mut cluster = Cluster { calls: Calls::stopping_at(number), ..Cluster::new() };
+            let (mut handle, mut task) = cluster.start(Service::None);
+            cluster.log.elect(CONTROLLER);
+            let undisturbed = async {
+                reach(&handle, |status| status.state == State::DualWrite).await;
+                cluster.change(1, 5).await;
+                cluster.in_step(&handle).await;
+            };
+            let stopped = tokio::select! {
+                call = cluster.calls.stopped() => Some(call),
+                () = undisturbed => None,
+            };
+            let Some(call) = stopped else {
+                end(handle, task).await;
+                break;
+            };
+            interrupted.push(call);
+            match interruption {
+                Interruption::NewEpoch => {}
+                Interruption::LeadershipLost => {
+                    cluster.log.resign();
+                    reach(&handle, |status| status.state == State::Inactive).await;
+                }
+                Interruption::Killed => {
+                    task.abort();
+                    assert!(task.await.is_err_and(|error| error.is_cancelled()));
+                    cluster.calls = Calls::new();
+                    (handle, task) = cluster.start(Service::None);
+                }
+            }
+            cluster.log.elect(CONTROLLER);
+            cluster.in_step(&handle).await;
+            cluster.change(2, 5).await;
+            cluster.in_step(&handle).await;
+            let batches = cluster.log.read(Offset::ZERO, usize::MAX).await.expect("the log is read");
+            let records = batches.iter().flat_map(|batch| batch.records.iter());
+            let copies = records.filter(|it| it.record == ZkMigrationState::Migration.to_record().into()).count();
+            assert_eq!(copies, 1, "{interruption:?} at call {number}, {interrupted:?}");
+            end(handle, task).await;
+        }
+        for call in ["accept", "claim", "claimed", "writer", "append", "barrier", "full_sync", "synced", "submit"] {
+            assert!(interrupted.contains(&call), "{interruption:?} never came at {call}: {interrupted:?}");
         }
     }
-    cluster.log.elect(CONTROLLER);
-    cluster.in_step(&handle).await;
-    end(handle, task).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,21 +273,14 @@ async fn batches_that_zookeeper_did_not_answer_are_written_after_a_new_claim() {
 #[tokio::test(start_paused = true)]
 async fn live_brokers_that_nobody_serves_hold_the_claim_back_until_they_leave() {
     let cluster = Cluster::new();
-    let broker = BrokerPresence {
-        source: BrokerSource::ZooKeeper,
-        endpoints: BTreeMap::new(),
-        rack: None,
-        incarnation: 1,
-        malformed: None,
-    };
-    cluster.brokers.send_replace([(NodeId(1), broker)].into());
+    cluster.watch_reports(broker(1));
     let (handle, task) = cluster.start(Service::None);
     cluster.log.elect(CONTROLLER);
     let status = reach(&handle, |status| status.reason.is_some()).await;
     assert_eq!(status.state, State::WaitForBrokers);
     assert!(status.reason.is_some_and(|reason| reason.contains("broker 1")), "the broker is named");
     assert_eq!(status.claimed, None);
-    cluster.brokers.send_replace(BTreeMap::new());
+    cluster.watch_reports(Ok(BTreeMap::new()));
     cluster.in_step(&handle).await;
     end(handle, task).await;
 }
@@ -220,14 +288,7 @@ async fn live_brokers_that_nobody_serves_hold_the_claim_back_until_they_leave() 
 #[tokio::test(start_paused = true)]
 async fn by_the_operators_word_unserved_brokers_are_named_and_do_not_block() {
     let cluster = Cluster::new();
-    let broker = BrokerPresence {
-        source: BrokerSource::ZooKeeper,
-        endpoints: BTreeMap::new(),
-        rack: None,
-        incarnation: 1,
-        malformed: None,
-    };
-    cluster.brokers.send_replace([(NodeId(4), broker)].into());
+    cluster.watch_reports(broker(4));
     let (handle, task) = cluster.start(Service::NoneByOperatorsWord);
     cluster.log.elect(CONTROLLER);
     cluster.in_step(&handle).await;
@@ -244,6 +305,7 @@ async fn a_store_that_another_log_has_written_blocks_and_says_why() {
     end(handle, task).await;
 
     // A freshly formatted log over the same store: the first log's marker is there (P1, F9, G9).
+    let before = first.store.image();
     let second = Cluster { log: MemLog::new(), ..first };
     second.log.elect(NodeId(1));
     second.log.elect(NodeId(1));
@@ -251,6 +313,165 @@ async fn a_store_that_another_log_has_written_blocks_and_says_why() {
     second.log.elect(CONTROLLER);
     let status = reach(&handle, |status| status.state == State::Blocked).await;
     assert!(status.reason.is_some_and(|reason| reason.contains("not in the log")));
-    assert!(second.store.image().same_metadata(&second.store.image()));
+    let after = second.store.image();
+    assert!(after.same_metadata(&before) && after.position() == before.position(), "the store was written");
+    end(handle, task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_copied_is_found_before_anything_is_claimed() {
+    let cluster = Cluster::new();
+    cluster.calls.loads_refused.store(1, Ordering::SeqCst);
+    let (handle, task) = cluster.start(Service::None);
+    cluster.log.elect(CONTROLLER);
+    let status = reach(&handle, |status| status.state == State::Blocked).await;
+    assert!(status.reason.is_some_and(|reason| reason.contains("/brokers/topics/odd")));
+    assert_eq!(cluster.calls.count("claim"), 0);
+    end(handle, task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_fails_is_the_reason_and_nobody_is_taken_for_absent() {
+    let cluster = Cluster::new();
+    cluster.watch_reports(Err(ErrorKind::Unauthorized));
+    let (handle, task) = cluster.start(Service::None);
+    cluster.log.elect(CONTROLLER);
+    let status = reach(&handle, |status| status.reason.is_some()).await;
+    assert_eq!((status.state, status.blocked_by), (State::WaitForBrokers, Some(ErrorKind::Unauthorized)));
+    assert!(status.reason.is_some_and(|reason| reason.contains("/brokers/ids") && reason.contains("the watch failed")));
+    assert_eq!(cluster.calls.count("claim"), 0);
+    cluster.watch_reports(Ok(BTreeMap::new()));
+    cluster.in_step(&handle).await;
+    assert_eq!(handle.watch().borrow().reason, None);
+    end(handle, task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn brokers_that_come_during_an_outage_hold_the_claim_back() {
+    let cluster = Cluster::new();
+    cluster.calls.claims_failing.store(1, Ordering::SeqCst);
+    let (handle, task) = cluster.start(Service::None);
+    cluster.log.elect(CONTROLLER);
+    reach(&handle, |status| status.attempt > 0).await;
+    // What was known of the brokers before the outage is not believed after it.
+    cluster.watch_reports(Err(ErrorKind::Unavailable));
+    reach(&handle, |status| status.reason.as_ref().is_some_and(|reason| reason.contains("the watch failed"))).await;
+    cluster.watch_reports(broker(1));
+    let status = reach(&handle, |status| status.reason.as_ref().is_some_and(|it| it.contains("broker 1"))).await;
+    assert_eq!((status.state, status.claimed), (State::WaitForBrokers, None));
+    assert_eq!(cluster.calls.count("claim"), 1, "only the one before the outage");
+    cluster.watch_reports(Ok(BTreeMap::new()));
+    cluster.in_step(&handle).await;
+    end(handle, task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_zookeeper_lacks_and_whom_nobody_serves_is_told_while_it_cannot_be_written() {
+    let cluster = Cluster::new();
+    cluster.watch_reports(broker(4));
+    let (handle, task) = cluster.start(Service::NoneByOperatorsWord);
+    cluster.log.elect(CONTROLLER);
+    cluster.in_step(&handle).await;
+    assert_eq!(handle.watch().borrow().lag_records(), Some(0));
+    let before = cluster.log.image().position().end_offset;
+    cluster.store.fail_batches(usize::MAX);
+    cluster.change(3, 20).await;
+    let lacking = cluster.log.image().position().end_offset.0 - before.0;
+    let told = |status: &migration::Status| {
+        assert_eq!((status.lag_records(), &status.unserved), (Some(lacking), &vec![NodeId(4)]), "{}", status.state);
+    };
+    // Claims succeed and batches fail: that is no progress, and the pauses grow.
+    told(&reach(&handle, |status| status.attempt == 4 && status.state == State::BecomeController).await);
+    cluster.calls.claims_failing.store(usize::MAX, Ordering::SeqCst);
+    let status = reach(&handle, |status| status.attempt == 8 && status.claimed.is_none()).await;
+    assert_eq!(status.blocked_by, Some(ErrorKind::Unavailable));
+    told(&status);
+    cluster.store.fail_batches(0);
+    cluster.calls.claims_failing.store(0, Ordering::SeqCst);
+    cluster.in_step(&handle).await;
+    let status = reach(&handle, |status| status.reason.is_none()).await;
+    assert_eq!((status.lag_records(), status.attempt), (Some(0), 0));
+    end(handle, task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_forgotten_when_zookeeper_confirms_that_it_has_everything() {
+    let cluster = Cluster::new();
+    let (handle, task) = cluster.start(Service::None);
+    cluster.log.elect(CONTROLLER);
+    cluster.in_step(&handle).await;
+    cluster.store.fail_batches(1);
+    cluster.calls.claims_failing.store(2, Ordering::SeqCst);
+    cluster.change(3, 1).await;
+    reach(&handle, |status| status.attempt == 3).await;
+    let status = reach(&handle, |status| status.reason.is_none()).await;
+    assert_eq!((status.state, status.attempt), (State::DualWrite, 0));
+    end(handle, task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn going_on_after_a_failure_uses_the_image_at_hand() {
+    let cluster = Cluster::new();
+    let (handle, task) = cluster.start(Service::None);
+    cluster.log.elect(CONTROLLER);
+    cluster.in_step(&handle).await;
+    for seed in 0..5 {
+        cluster.store.fail_batches(1);
+        cluster.change(seed, 10).await;
+        cluster.in_step(&handle).await;
+    }
+    assert_eq!(cluster.calls.count("image_at_most"), 0, "{:?}", cluster.calls.journal());
+    end(handle, task).await;
+
+    // A new process has none. What it replays from must not be purged meanwhile.
+    cluster.log.resign();
+    let cluster = Cluster { calls: Calls::new(), ..cluster };
+    let (handle, task) = cluster.start(Service::None);
+    cluster.log.elect(CONTROLLER);
+    cluster.in_step(&handle).await;
+    let journal = cluster.calls.journal();
+    let first =
+        |call| journal.iter().position(|name| *name == call).unwrap_or_else(|| panic!("no {call}: {journal:?}"));
+    assert!(first("claimed") < first("hold") && first("hold") < first("image_at_most"), "{journal:?}");
+    end(handle, task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn dual_writing_stands_still_when_asked_however_much_the_log_has() {
+    let cluster = Cluster::new();
+    let (handle, task) = cluster.start(Service::None);
+    cluster.log.elect(CONTROLLER);
+    cluster.in_step(&handle).await;
+    cluster.change(1, 20).await;
+    let asked_at = cluster.log.image().position().end_offset;
+    cluster.calls.growing.store(2_000, Ordering::SeqCst);
+    let held = handle.hold().await.expect("dual writing stands still");
+    assert!(cluster.store.image().same_metadata(&held.image));
+    assert!(held.image.position().end_offset >= asked_at, "what was in the log when it was asked for is there");
+    let left = cluster.calls.growing.load(Ordering::SeqCst);
+    assert!(left > 1_000, "the request had to wait for the end of the load: {left} of it are left");
+    drop(held);
+    end(handle, task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_records_are_copied_in_appends_that_the_log_takes() {
+    let mut delta = MetadataDelta::new(&MetadataImage::empty());
+    for number in 0..2_000 {
+        let config = ConfigRecord {
+            resource_type: ConfigResourceType::Broker.code(),
+            resource_name: "1".into(),
+            name: format!("listener.name.l{number}.sasl.jaas"),
+            value: Some("x".repeat(5_000)),
+            ..ConfigRecord::default()
+        };
+        delta.replay(&config.into()).expect("the record fits");
+    }
+    let cluster = Cluster::holding(&delta.apply(Position::START, TimestampMs(0)));
+    let (handle, task) = cluster.start(Service::None);
+    cluster.log.elect(CONTROLLER);
+    let reached = reach(&handle, |status| matches!(status.state, State::DualWrite | State::Blocked)).await;
+    assert_eq!((reached.state, reached.reason), (State::DualWrite, None));
+    assert_eq!(reached.copy.by_type.get("CONFIG_RECORD"), Some(&2_000));
     end(handle, task).await;
 }

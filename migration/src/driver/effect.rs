@@ -1,6 +1,18 @@
 //! What the driver orders. An effect is a value; the runner carries it out and answers with an event.
 
-/// An order. Each is made under one leader epoch, and the runner drops it, and its answer, once that epoch is over.
+use metadata_core::id::KRaftLeaderEpoch;
+
+/// An effect with the leader epoch under which it was ordered. Its answer carries the same epoch, so that the driver knows
+/// an answer that comes too late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Order {
+    /// The epoch; `None` while nobody of ours leads.
+    pub epoch: Option<KRaftLeaderEpoch>,
+    /// What to do.
+    pub effect: Effect,
+}
+
+/// What can be ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Effect {
@@ -10,6 +22,9 @@ pub enum Effect {
     Bootstrap,
     /// Ask who the brokers are and judge. Answers `BrokersJudged`.
     JudgeBrokers,
+    /// Read everything as the copy would, and forget it: what can't be copied must show before anything is claimed.
+    /// Answers `Rehearsed`.
+    Rehearse,
     /// Claim ZooKeeper's controllership. Answers `Claimed`.
     Claim,
     /// Copy everything, in one transaction. Answers `Copied`.
@@ -18,7 +33,7 @@ pub enum Effect {
     Sync,
     /// Tell the brokers everything. Answers `BrokersTold`.
     TellBrokers,
-    /// Write every change to ZooKeeper, from where it is. Answers only when it stops, with `Failed`.
+    /// Write every change to ZooKeeper, from where it is. Answers `InStep` as it gets on, and `Failed` when it stops.
     DualWrite,
     /// Stop whatever is under way and forget the claim. No answer.
     Stop,

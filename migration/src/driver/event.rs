@@ -2,9 +2,26 @@
 
 use broker_registry::Readiness;
 use metadata_core::error::{Error, ErrorKind};
+use metadata_core::id::KRaftLeaderEpoch;
 use metadata_core::leadership::{AfterClaim, KraftLeadership};
 use metadata_core::record::ZkMigrationState;
 use metadata_core::store::{Claimed, SyncReport};
+
+/// An event with the epoch of the order that it answers.
+#[derive(Debug)]
+pub struct Answer {
+    /// The order's epoch. Who leads is no answer: its events carry an epoch of their own.
+    pub epoch: Option<KRaftLeaderEpoch>,
+    /// What happened.
+    pub event: Event,
+}
+
+impl Answer {
+    /// Who leads now.
+    pub fn leadership(now: Option<KraftLeadership>) -> Self {
+        Self { epoch: None, event: now.map_or(Event::LeadershipLost, Event::LeadershipGained) }
+    }
+}
 
 /// A fact, with what came with it.
 #[derive(Debug)]
@@ -19,6 +36,8 @@ pub enum Event {
     Bootstrapped,
     /// The brokers were judged.
     BrokersJudged(Readiness),
+    /// Everything in ZooKeeper can be copied.
+    Rehearsed,
     /// ZooKeeper's controllership is ours.
     Claimed(Claimed),
     /// Everything was copied, and the log says MIGRATION.
@@ -27,6 +46,8 @@ pub enum Event {
     Synced(SyncReport),
     /// All ZooKeeper-mode brokers that are served were told everything.
     BrokersTold,
+    /// Dual writing gets on: ZooKeeper acknowledged a batch, or confirmed that it has everything.
+    InStep,
     /// An order could not be carried out, or dual writing stopped.
     Failed(Error),
     /// The time to try again has come.
@@ -66,6 +87,8 @@ pub enum EventKind {
     BrokersReady,
     /// They don't.
     BrokersWaiting,
+    /// See [`Event::Rehearsed`].
+    Rehearsed,
     /// Claimed; the copy follows.
     ClaimedToCopy,
     /// Claimed; a full sync follows.
@@ -78,6 +101,8 @@ pub enum EventKind {
     Synced,
     /// See [`Event::BrokersTold`].
     BrokersTold,
+    /// See [`Event::InStep`].
+    InStep,
     /// A failure that passes: try the same again.
     FailedForNow,
     /// A failure after which ZooKeeper must be claimed again.
@@ -102,6 +127,7 @@ impl Event {
             Self::Bootstrapped => EventKind::Bootstrapped,
             Self::BrokersJudged(Readiness::Ready { .. }) => EventKind::BrokersReady,
             Self::BrokersJudged(Readiness::Waiting(_)) => EventKind::BrokersWaiting,
+            Self::Rehearsed => EventKind::Rehearsed,
             Self::Claimed(claimed) => match claimed.next {
                 AfterClaim::Copy => EventKind::ClaimedToCopy,
                 AfterClaim::FullSync => EventKind::ClaimedToSync,
@@ -110,6 +136,7 @@ impl Event {
             Self::Copied => EventKind::Copied,
             Self::Synced(_) => EventKind::Synced,
             Self::BrokersTold => EventKind::BrokersTold,
+            Self::InStep => EventKind::InStep,
             Self::Failed(error) => match error.kind() {
                 ErrorKind::Conflict => EventKind::FailedClaim,
                 ErrorKind::ControllerFenced => EventKind::Deposed,

@@ -7,8 +7,8 @@ mod state;
 mod step;
 mod table;
 
-pub use effect::Effect;
-pub use event::{Event, EventKind, LogFacts};
+pub use effect::{Effect, Order};
+pub use event::{Answer, Event, EventKind, LogFacts};
 pub use state::State;
 pub use step::Driver;
 pub use table::{TRANSITIONS, Transition, as_markdown, transition};

@@ -35,7 +35,19 @@ const fn later(state: State) -> Transition {
     Transition { state: Some(state), event: EventKind::FailedForNow, next: None, effects: &[Effect::RetryLater] }
 }
 
-use Effect::{Bootstrap, Claim, Copy, DualWrite, JudgeBrokers, ReadLog, Report, RetryLater, Stop, Sync, TellBrokers};
+/// The other failures after which the same is tried again, in a state that holds no claim.
+const fn then_later(state: State, event: EventKind) -> Transition {
+    Transition { state: Some(state), event, next: None, effects: &[Effect::Report, Effect::RetryLater] }
+}
+
+/// A failure after which ZooKeeper is claimed again, after a pause.
+const fn reclaim(state: State, event: EventKind) -> Transition {
+    row(state, event, State::BecomeController, &[Effect::Stop, Effect::RetryLater])
+}
+
+use Effect::{
+    Bootstrap, Claim, Copy, DualWrite, JudgeBrokers, ReadLog, Rehearse, Report, RetryLater, Stop, Sync, TellBrokers,
+};
 use EventKind as On;
 use State as S;
 
@@ -51,38 +63,51 @@ pub const TRANSITIONS: &[Transition] = &[
     row(S::WaitForControllerQuorum, On::LogSaysMigration, S::BecomeController, &[Claim]),
     row(S::WaitForControllerQuorum, On::LogSaysNo, S::Blocked, &[Report]),
     later(S::WaitForControllerQuorum),
+    then_later(S::WaitForControllerQuorum, On::FailedClaim),
+    then_later(S::WaitForControllerQuorum, On::Deposed),
     again(S::WaitForControllerQuorum, &[ReadLog]),
-    // The brokers.
-    row(S::WaitForBrokers, On::BrokersReady, S::BecomeController, &[Claim]),
+    // The brokers, and whether everything can be copied: nothing is claimed before both are known.
+    row(S::WaitForBrokers, On::BrokersReady, S::WaitForBrokers, &[Rehearse]),
     row(S::WaitForBrokers, On::BrokersWaiting, S::WaitForBrokers, &[Report, RetryLater]),
+    row(S::WaitForBrokers, On::Rehearsed, S::BecomeController, &[Claim]),
     later(S::WaitForBrokers),
+    then_later(S::WaitForBrokers, On::FailedClaim),
+    then_later(S::WaitForBrokers, On::Deposed),
     again(S::WaitForBrokers, &[JudgeBrokers]),
-    // The claim.
+    // The claim. A retry asks the log first: while nothing is copied, brokers may have come since, and the way leads past
+    // them again; once all is copied it leads straight to the claim.
     row(S::BecomeController, On::ClaimedToCopy, S::ZkMigration, &[Copy]),
     row(S::BecomeController, On::ClaimedToSync, S::SyncKRaftToZk, &[Sync]),
     row(S::BecomeController, On::ClaimedToResume, S::KRaftControllerToBrokerComm, &[TellBrokers]),
-    row(S::BecomeController, On::FailedClaim, S::BecomeController, &[RetryLater]),
-    row(S::BecomeController, On::Deposed, S::BecomeController, &[Report, RetryLater]),
     later(S::BecomeController),
-    again(S::BecomeController, &[Claim]),
-    // The copy. Nothing of a failed one is visible; it begins again from the claim, since ZooKeeper may have moved on.
+    then_later(S::BecomeController, On::FailedClaim),
+    then_later(S::BecomeController, On::Deposed),
+    again(S::BecomeController, &[ReadLog]),
+    row(S::BecomeController, On::LogIsEmpty, S::WaitForControllerQuorum, &[Bootstrap]),
+    row(S::BecomeController, On::LogSaysPreMigration, S::WaitForBrokers, &[JudgeBrokers]),
+    row(S::BecomeController, On::LogSaysMigration, S::BecomeController, &[Claim]),
+    row(S::BecomeController, On::LogSaysNo, S::Blocked, &[Report]),
+    // The copy. Nothing of a failed one is visible; it begins again from the start, since ZooKeeper may have moved on.
     row(S::ZkMigration, On::Copied, S::SyncKRaftToZk, &[Sync]),
-    row(S::ZkMigration, On::FailedForNow, S::BecomeController, &[Stop, RetryLater]),
-    row(S::ZkMigration, On::FailedClaim, S::BecomeController, &[Stop, RetryLater]),
-    row(S::ZkMigration, On::Deposed, S::BecomeController, &[Stop, RetryLater]),
+    reclaim(S::ZkMigration, On::FailedForNow),
+    reclaim(S::ZkMigration, On::FailedClaim),
+    reclaim(S::ZkMigration, On::Deposed),
     // The sync.
     row(S::SyncKRaftToZk, On::Synced, S::KRaftControllerToBrokerComm, &[TellBrokers]),
-    row(S::SyncKRaftToZk, On::FailedForNow, S::BecomeController, &[Stop, RetryLater]),
-    row(S::SyncKRaftToZk, On::FailedClaim, S::BecomeController, &[Stop, RetryLater]),
-    row(S::SyncKRaftToZk, On::Deposed, S::BecomeController, &[Stop, RetryLater]),
+    reclaim(S::SyncKRaftToZk, On::FailedForNow),
+    reclaim(S::SyncKRaftToZk, On::FailedClaim),
+    reclaim(S::SyncKRaftToZk, On::Deposed),
     // The brokers are told before dual writing starts, so that they know every leader that a change may name.
     row(S::KRaftControllerToBrokerComm, On::BrokersTold, S::DualWrite, &[DualWrite]),
     later(S::KRaftControllerToBrokerComm),
+    reclaim(S::KRaftControllerToBrokerComm, On::FailedClaim),
+    reclaim(S::KRaftControllerToBrokerComm, On::Deposed),
     again(S::KRaftControllerToBrokerComm, &[TellBrokers]),
     // Dual writing stops only for a reason, and goes on through a new claim: no change is lost, the log has them all.
-    row(S::DualWrite, On::FailedForNow, S::BecomeController, &[Stop, RetryLater]),
-    row(S::DualWrite, On::FailedClaim, S::BecomeController, &[Stop, Claim]),
-    row(S::DualWrite, On::Deposed, S::BecomeController, &[Stop, RetryLater]),
+    row(S::DualWrite, On::InStep, S::DualWrite, &[]),
+    reclaim(S::DualWrite, On::FailedForNow),
+    reclaim(S::DualWrite, On::FailedClaim),
+    reclaim(S::DualWrite, On::Deposed),
     // What only an operator can mend.
     any(On::GovernedElsewhere, S::ZkGoverned, &[Stop, Report]),
     any(On::FailedForGood, S::Blocked, &[Stop, Report]),

@@ -43,12 +43,19 @@ fn failed(kind: ErrorKind) -> Event {
     Event::Failed(Error::not_applied(kind, "it failed"))
 }
 
+/// Steps with an answer to an order of the present epoch, or with the news who leads. Returns what is ordered.
+fn step(driver: &mut Driver, event: Event) -> Vec<Effect> {
+    let orders = driver.step(Answer { epoch: driver.epoch(), event });
+    assert!(orders.iter().all(|order| order.epoch == driver.epoch()), "an order of another epoch");
+    orders.into_iter().map(|order| order.effect).collect()
+}
+
 /// Walks a story: each event with the orders and the state that it must lead to.
 fn walk(story: impl IntoIterator<Item = (Event, &'static [Effect], State)>) -> Driver {
     let mut driver = Driver::default();
     for (event, effects, state) in story {
         let shown = format!("{event:?}");
-        assert_eq!(driver.step(event), effects, "orders on {shown}");
+        assert_eq!(step(&mut driver, event), effects, "orders on {shown}");
         assert_eq!(driver.state, state, "state after {shown}");
     }
     driver
@@ -67,7 +74,8 @@ fn until_dual_write() -> Vec<(Event, &'static [Effect], State)> {
         (log(ZkMigrationState::PreMigration, false), &[JudgeBrokers], State::WaitForBrokers),
         (waiting(), &[Report, RetryLater], State::WaitForBrokers),
         (Event::RetryDue, &[JudgeBrokers], State::WaitForBrokers),
-        (ready(), &[Claim], State::BecomeController),
+        (ready(), &[Rehearse], State::WaitForBrokers),
+        (Event::Rehearsed, &[Claim], State::BecomeController),
         (claimed(AfterClaim::Copy), &[Copy], State::ZkMigration),
         (Event::Copied, &[Sync], State::SyncKRaftToZk),
         (Event::Synced(SyncReport::default()), &[TellBrokers], State::KRaftControllerToBrokerComm),
@@ -108,7 +116,7 @@ fn a_crash_between_the_copys_end_and_the_marker_is_healed_by_a_sync() {
 fn a_newer_epoch_begins_anew_in_every_state() {
     for state in State::ALL {
         let mut driver = Driver { state, ..Driver::default() };
-        assert_eq!(driver.step(gained(9)), &[Effect::Stop, Effect::ReadLog], "{state}");
+        assert_eq!(step(&mut driver, gained(9)), &[Effect::Stop, Effect::ReadLog], "{state}");
         assert_eq!(driver.state, State::WaitForControllerQuorum, "{state}");
         assert_eq!(driver.claimed, None, "the claim of an older epoch is forgotten in {state}");
     }
@@ -118,7 +126,7 @@ fn a_newer_epoch_begins_anew_in_every_state() {
 fn losing_leadership_stops_everything_in_every_state() {
     for state in State::ALL {
         let mut driver = Driver { state, ..Driver::default() };
-        assert_eq!(driver.step(Event::LeadershipLost), &[Effect::Stop], "{state}");
+        assert_eq!(step(&mut driver, Event::LeadershipLost), &[Effect::Stop], "{state}");
         assert_eq!((driver.state, driver.leadership), (State::Inactive, None), "{state}");
     }
 }
@@ -126,9 +134,9 @@ fn losing_leadership_stops_everything_in_every_state() {
 #[test]
 fn news_of_an_older_epoch_changes_nothing() {
     let mut driver = walk(until_dual_write());
-    driver.step(gained(5));
+    step(&mut driver, gained(5));
     let before = driver.clone();
-    assert_eq!(driver.step(gained(4)), &[] as &[Effect]);
+    assert_eq!(step(&mut driver, gained(4)), &[] as &[Effect]);
     assert_eq!(driver, before);
 }
 
@@ -141,8 +149,8 @@ fn a_log_that_cannot_be_migrated_into_blocks_and_says_why() {
         (ZkMigrationState::PostMigration, true),
     ] {
         let mut driver = Driver::default();
-        driver.step(gained(1));
-        assert_eq!(driver.step(log(state, with_metadata)), &[Effect::Report]);
+        step(&mut driver, gained(1));
+        assert_eq!(step(&mut driver, log(state, with_metadata)), &[Effect::Report]);
         assert_eq!(driver.state, State::Blocked);
         let reason = driver.reason.unwrap_or_default();
         assert!(reason.contains(&state.to_string()) && reason.contains("freshly formatted"), "{reason}");
@@ -156,33 +164,41 @@ fn what_only_an_operator_can_mend_is_never_retried() {
     for state in states {
         for kind in [ErrorKind::Corrupt, ErrorKind::Invalid, ErrorKind::Unsupported] {
             let mut driver = Driver { state, ..Driver::default() };
-            let effects = driver.step(failed(kind));
+            let effects = step(&mut driver, failed(kind));
             assert_eq!(
                 (driver.state, effects),
-                (State::Blocked, &[Effect::Stop, Effect::Report] as &[_]),
+                (State::Blocked, vec![Effect::Stop, Effect::Report]),
                 "{state} {kind:?}"
             );
-            assert_eq!(driver.step(Event::RetryDue), &[] as &[Effect]);
+            assert_eq!(step(&mut driver, Event::RetryDue), &[] as &[Effect]);
         }
         let mut driver = Driver { state, ..Driver::default() };
-        driver.step(failed(ErrorKind::GovernedElsewhere));
+        step(&mut driver, failed(ErrorKind::GovernedElsewhere));
         assert_eq!(driver.state, State::ZkGoverned, "{state}");
-        assert_eq!(driver.step(Event::RetryDue), &[] as &[Effect], "nothing but the operator's word leaves it");
+        assert_eq!(step(&mut driver, Event::RetryDue), &[] as &[Effect], "nothing but the operator's word leaves it");
     }
 }
 
 #[test]
-fn every_state_that_can_fail_for_now_tries_again() {
-    // A failure that passes must end in a state from which the retry orders something (G4, L19: never idle for ever).
-    for state in State::ALL {
-        let Some(row) = transition(state, EventKind::FailedForNow) else { continue };
-        assert!(row.effects.contains(&Effect::RetryLater), "{state}");
-        let next = row.next.unwrap_or(state);
-        let retry = transition(next, EventKind::RetryDue);
-        assert!(
-            retry.is_some_and(|retry| !retry.effects.is_empty()),
-            "{state} goes to {next}, where nothing is retried"
-        );
+fn no_failure_is_dropped_and_none_ends_in_silence() {
+    // Wherever an order may be under way, each failure leads to a retry, to a new order, or to an end that is reported.
+    let failures = [
+        EventKind::FailedForNow,
+        EventKind::FailedClaim,
+        EventKind::Deposed,
+        EventKind::FailedForGood,
+        EventKind::GovernedElsewhere,
+    ];
+    let idle = [State::Inactive, State::Blocked, State::ZkGoverned];
+    for state in State::ALL.into_iter().filter(|state| !idle.contains(state)) {
+        for failure in failures {
+            let row = transition(state, failure).unwrap_or_else(|| panic!("{failure:?} in {state} is dropped"));
+            let next = row.next.unwrap_or(state);
+            let retried = row.effects.contains(&Effect::RetryLater)
+                && transition(next, EventKind::RetryDue).is_some_and(|retry| !retry.effects.is_empty());
+            let reported = idle.contains(&next) && row.effects.contains(&Effect::Report);
+            assert!(retried || reported, "{failure:?} in {state} goes to {next}, where nothing goes on");
+        }
     }
 }
 
@@ -202,6 +218,7 @@ fn orders_that_answer_are_answered_wherever_they_are_given() {
                     ],
                     Effect::Bootstrap => &[EventKind::Bootstrapped],
                     Effect::JudgeBrokers => &[EventKind::BrokersReady, EventKind::BrokersWaiting],
+                    Effect::Rehearse => &[EventKind::Rehearsed, EventKind::FailedClaim],
                     Effect::Claim => &[
                         EventKind::ClaimedToCopy,
                         EventKind::ClaimedToSync,
@@ -212,7 +229,7 @@ fn orders_that_answer_are_answered_wherever_they_are_given() {
                     Effect::Copy => &[EventKind::Copied, EventKind::Deposed, EventKind::FailedClaim],
                     Effect::Sync => &[EventKind::Synced, EventKind::Deposed, EventKind::FailedClaim],
                     Effect::TellBrokers => &[EventKind::BrokersTold],
-                    Effect::DualWrite => &[EventKind::Deposed, EventKind::FailedClaim],
+                    Effect::DualWrite => &[EventKind::InStep, EventKind::Deposed, EventKind::FailedClaim],
                     Effect::RetryLater => &[EventKind::RetryDue],
                     Effect::Stop | Effect::Report => continue,
                 };
@@ -250,15 +267,102 @@ fn every_state_is_reached_and_every_row_is_used() {
 }
 
 #[test]
-fn attempts_count_failures_in_a_row_and_progress_clears_them() {
-    let mut driver = Driver::default();
-    driver.step(gained(1));
-    driver.step(log(ZkMigrationState::Migration, true));
-    driver.step(failed(ErrorKind::Unavailable));
-    driver.step(Event::RetryDue);
-    driver.step(failed(ErrorKind::Unavailable));
-    assert_eq!(driver.attempt, 2);
-    assert_eq!(driver.reason.as_deref(), Some("it failed"));
-    driver.step(claimed(AfterClaim::FullSync));
+fn attempts_count_failures_in_a_row_and_only_what_moves_data_clears_them() {
+    let mut driver = walk(until_dual_write());
+    for attempt in 1..=3 {
+        assert_eq!(
+            step(&mut driver, failed(ErrorKind::Conflict)),
+            [Effect::Stop, Effect::RetryLater],
+            "no retry at once"
+        );
+        assert_eq!((driver.attempt, driver.reason.as_deref()), (attempt, Some("it failed")));
+        step(&mut driver, Event::RetryDue);
+        step(&mut driver, log(ZkMigrationState::Migration, true));
+        step(&mut driver, claimed(AfterClaim::Resume));
+        step(&mut driver, Event::BrokersTold);
+        assert_eq!(driver.state, State::DualWrite);
+    }
+    assert_eq!((driver.attempt, driver.reason.as_deref()), (3, Some("it failed")), "a claim moves nothing");
+    step(&mut driver, Event::InStep);
+    assert_eq!((driver.attempt, &driver.reason, driver.failed_by), (0, &None, None));
+    step(&mut driver, failed(ErrorKind::Unavailable));
+    assert_eq!((driver.attempt, driver.failed_by), (1, Some(ErrorKind::Unavailable)));
+    step(&mut driver, gained(2));
     assert_eq!((driver.attempt, driver.reason), (0, None));
+}
+
+#[test]
+fn an_answer_of_an_older_epoch_changes_nothing() {
+    for stale in [
+        Event::Copied,
+        Event::RetryDue,
+        Event::InStep,
+        claimed(AfterClaim::Copy),
+        failed(ErrorKind::Invalid),
+        Event::Synced(SyncReport::default()),
+    ] {
+        let mut driver = walk([
+            (gained(2), &[Effect::Stop, Effect::ReadLog] as &[_], State::WaitForControllerQuorum),
+            (log(ZkMigrationState::PreMigration, false), &[Effect::JudgeBrokers], State::WaitForBrokers),
+            (ready(), &[Effect::Rehearse], State::WaitForBrokers),
+            (Event::Rehearsed, &[Effect::Claim], State::BecomeController),
+            (claimed(AfterClaim::Copy), &[Effect::Copy], State::ZkMigration),
+        ]);
+        let before = driver.clone();
+        let shown = format!("{stale:?}");
+        let orders = driver.step(Answer { epoch: Some(KRaftLeaderEpoch(1)), event: stale });
+        assert_eq!((orders.len(), &driver), (0, &before), "{shown}");
+    }
+}
+
+#[test]
+fn before_the_copy_every_retry_looks_at_the_brokers_again() {
+    use Effect::*;
+    let to_the_copy = || {
+        walk([
+            (gained(1), &[Stop, ReadLog] as &[_], State::WaitForControllerQuorum),
+            (log(ZkMigrationState::PreMigration, false), &[JudgeBrokers], State::WaitForBrokers),
+            (ready(), &[Rehearse], State::WaitForBrokers),
+            (Event::Rehearsed, &[Claim], State::BecomeController),
+        ])
+    };
+    let mut failed_claim = to_the_copy();
+    step(&mut failed_claim, failed(ErrorKind::Unavailable));
+    let mut failed_copy = to_the_copy();
+    step(&mut failed_copy, claimed(AfterClaim::Copy));
+    step(&mut failed_copy, failed(ErrorKind::Unavailable));
+    for mut driver in [failed_claim, failed_copy] {
+        assert_eq!(step(&mut driver, Event::RetryDue), [ReadLog]);
+        assert_eq!(step(&mut driver, log(ZkMigrationState::PreMigration, false)), [JudgeBrokers]);
+        assert_eq!(step(&mut driver, waiting()), [Report, RetryLater], "a broker came meanwhile");
+        assert_eq!(driver.state, State::WaitForBrokers);
+    }
+}
+
+#[test]
+fn the_role_outlasts_the_claim_until_another_leads_or_governs() {
+    let mut driver = walk(until_dual_write());
+    step(&mut driver, failed(ErrorKind::Unavailable));
+    assert_eq!((driver.claimed, driver.holds_role), (None, true));
+    let mut governed = driver.clone();
+    step(&mut governed, failed(ErrorKind::GovernedElsewhere));
+    assert!(!governed.holds_role);
+    step(&mut driver, Event::LeadershipLost);
+    assert!(!driver.holds_role);
+}
+
+#[test]
+fn a_failure_stays_the_reason_while_the_brokers_are_looked_at_again_and_a_verdict_does_not() {
+    let mut driver = Driver::default();
+    step(&mut driver, gained(1));
+    step(&mut driver, log(ZkMigrationState::PreMigration, false));
+    step(&mut driver, waiting());
+    assert_eq!((driver.reason.is_some(), driver.failed_by), (true, None));
+    step(&mut driver, Event::RetryDue);
+    step(&mut driver, ready());
+    assert_eq!((&driver.reason, driver.attempt), (&None, 0));
+    step(&mut driver, failed(ErrorKind::Unavailable));
+    step(&mut driver, Event::RetryDue);
+    step(&mut driver, ready());
+    assert_eq!((driver.reason.as_deref(), driver.attempt), (Some("it failed"), 1));
 }

@@ -73,7 +73,7 @@ pub async fn compare(
 }
 
 /// About how many znodes will be read: topics and partitions are nearly all of them in any large cluster.
-fn estimate(image: &MetadataImage) -> u64 {
+pub(super) fn estimate(image: &MetadataImage) -> u64 {
     let (topics, partitions) = (image.topics().len() as u64, image.topics().partition_count() as u64);
     3 * topics + 2 * partitions
 }

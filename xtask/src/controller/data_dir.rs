@@ -1,7 +1,7 @@
 //! The data directory: made on first use, and refused when it is another cluster's.
 
-use std::fs::{self, DirBuilder};
-use std::io;
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,9 @@ use crate::cli::Failure;
 
 /// What may lie in a directory that is to be formatted: what an interrupted format leaves.
 const LEFT_BY_FORMATTING: [&str; 5] = [".lock", "bootstrap.checkpoint", "__cluster_metadata-0", "raft", "cache"];
+
+/// Kafka's name of the lock.
+const LOCK: &str = ".lock";
 
 /// A formatted data directory of one controller of one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,8 +69,10 @@ impl DataDir {
         refuse_foreign_content(path)?;
         // Private, since the log holds credentials.
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| unusable(path, &error))?;
-        KraftLog::format(path, node_id, cluster_id, metadata_version)
-            .map_err(|error| Failure::from(error).while_doing(format!("can't format {}", path.display())))?;
+        KraftLog::format(path, node_id, cluster_id, metadata_version).map_err(|error| {
+            who_holds(path)
+                .unwrap_or_else(|| Failure::from(error).while_doing(format!("can't format {}", path.display())))
+        })?;
         let made = Self::read(path)?.ok_or_else(|| {
             Failure::failed(format!("{} was formatted and says nothing about itself", path.display()))
                 .next("remove it, and try again")
@@ -89,6 +94,52 @@ impl DataDir {
         }
         Ok(self)
     }
+}
+
+/// The lock of a data directory, held: no controller starts in it until this is dropped.
+#[derive(Debug)]
+pub struct DirectoryHold {
+    _file: Option<File>,
+}
+
+impl DirectoryHold {
+    /// Takes the lock.
+    ///
+    /// # Errors
+    /// Blocked: a process has it. Failed: its file can't be opened.
+    pub fn take(path: &Path) -> Result<Self, Failure> {
+        let lock = path.join(LOCK);
+        let mut file = match File::options().read(true).write(true).open(&lock) {
+            // Nobody has ever started in it, a copy for instance.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self { _file: None }),
+            opened => opened.map_err(|error| unusable(&lock, &error))?,
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(held(path, &lock)),
+            Err(TryLockError::Error(error)) => return Err(unusable(&lock, &error)),
+        }
+        // For whoever is refused meanwhile: the id in it is that of the holder.
+        let named = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        named.map_err(|error| unusable(&lock, &error))?;
+        Ok(Self { _file: Some(file) })
+    }
+}
+
+/// How to refuse a data directory that a process holds; `None` when no process does.
+pub fn who_holds(path: &Path) -> Option<Failure> {
+    let lock = path.join(LOCK);
+    let file = File::open(&lock).ok()?;
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then(|| held(path, &lock))
+}
+
+fn held(path: &Path, lock: &Path) -> Failure {
+    let id = fs::read_to_string(lock).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    let holder = id.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
+    let path = path.display();
+    Failure::blocked(format!("the data directory {path} is in use by {holder}"))
+        .why("one process at a time may have it, and this one may just be starting or ending")
+        .next(format!("ask it (`cargo xtask status --data-dir {path}`), stop it, or try again in a moment"))
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Failure {
@@ -151,6 +202,21 @@ mod tests {
         let refused = DataDir::prepare(outer.path(), NodeId(3000), "ours", VERSION).unwrap_err().to_string();
         assert!(refused.contains("thesis.tex"), "{refused}");
         assert_eq!(fs::read_dir(outer.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_that_is_held_is_blocked_and_its_holder_named() {
+        let outer = tempfile::tempdir().unwrap();
+        let path = outer.path().join("dir");
+        DataDir::prepare(&path, NodeId(3000), "ours", VERSION).unwrap();
+        assert!(who_holds(&path).is_none());
+        let hold = DirectoryHold::take(&path).unwrap();
+        for refused in [who_holds(&path).unwrap(), DirectoryHold::take(&path).unwrap_err()] {
+            assert_eq!(refused.exit(), crate::cli::Exit::Blocked);
+            assert!(refused.to_string().contains(&format!("in use by process {}", std::process::id())), "{refused}");
+        }
+        drop(hold);
+        DirectoryHold::take(&path).unwrap();
     }
 
     #[test]

@@ -16,11 +16,12 @@ mod on_disk;
 mod process;
 mod refusal;
 mod report;
+mod secret;
 mod serve;
 
 pub use self::changes::random_changes_need;
 pub use self::compare::{Compared, Showing, compare};
-pub use self::data_dir::DataDir;
+pub use self::data_dir::{DataDir, DirectoryHold, who_holds};
 pub use self::fresh::{fresh_bytes, fresh_uuid};
 pub use self::look::{Seen, blockers, look_first};
 pub use self::measured::CopyTimes;

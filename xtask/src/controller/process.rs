@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use broker_registry::Service;
 use fencing::QuorumIdentity;
 use metadata_core::error::{Error, ErrorKind};
-use metadata_core::id::NodeId;
+use metadata_core::id::{NodeId, TimestampMs};
 use metadata_core::leadership::Fence;
 use metadata_core::log::MetadataLog as _;
 use metadata_core::metadata_version::MetadataVersion;
@@ -16,6 +16,7 @@ use migration::{Migration, MigrationHandle, MigrationOptions, Ports, State, Stat
 use store_kraft::{KraftLog, KraftLogOptions};
 use store_zk::client::ZkConnector;
 use store_zk::client::config::{PasswordEncoderSettings, ZkSettings};
+use store_zk::znode::password::PasswordSecret;
 use store_zk::{ZkStore, ZkStoreOptions};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
@@ -24,10 +25,11 @@ use tokio::time::timeout;
 use super::assigned::Assigned;
 use super::changes;
 use super::chronicle::Chronicle;
-use super::compare::{Compared, Showing, compare};
-use super::data_dir::DataDir;
+use super::compare::{Compared, Showing, compare, estimate};
+use super::data_dir::{DataDir, who_holds};
 use super::measured::Measured;
 use super::report::{BrokerReport, ClaimReport, CopyReport, StatusReport, SyncedReport, VerifyReport};
+use super::secret::check_secret;
 use crate::change::Change;
 use crate::cli::Failure;
 use crate::control::{ChangesMade, Reporter};
@@ -46,6 +48,12 @@ pub struct ControllerOptions {
     pub metadata_version: MetadataVersion,
     /// The operator knows that nobody serves the brokers.
     pub unserved_brokers: bool,
+    /// A full sync may delete this share of ZooKeeper's topics (0 to 1); `None` for the store's own limit.
+    pub deletions_share_max: Option<f64>,
+}
+
+fn secret_of(settings: &ZkSettings) -> Option<PasswordSecret> {
+    settings.password_encoder.as_ref().map(PasswordEncoderSettings::password_secret)
 }
 
 /// The store of a ZooKeeper, as the controller of `data_dir` sees it. Nothing is opened yet.
@@ -54,24 +62,26 @@ pub fn zk_store(
     settings: &ZkSettings,
     data_dir: &DataDir,
     metadata_version: MetadataVersion,
+    deletions_share_max: Option<f64>,
 ) -> ZkStore {
     let quorum = QuorumIdentity { cluster_id: data_dir.cluster_id.clone(), log_id: data_dir.log_id.clone() };
-    let encoder = settings.password_encoder.as_ref();
+    let defaults = ZkStoreOptions::new(quorum, BTreeSet::from([data_dir.node_id]));
     let options = ZkStoreOptions {
         metadata_version,
-        secret: encoder.map(PasswordEncoderSettings::password_secret),
+        secret: secret_of(settings),
         secure: settings.secure_acls,
-        ..ZkStoreOptions::new(quorum, BTreeSet::from([data_dir.node_id]))
+        deletions_share_max: deletions_share_max.unwrap_or(defaults.deletions_share_max),
+        ..defaults
     };
     ZkStore::new(connector, options)
 }
 
 fn not_opened(error: Error, path: &Path) -> Failure {
+    if let Some(holder) = who_holds(path) {
+        return holder;
+    }
     let path = path.display();
     let step = match error.kind() {
-        ErrorKind::Unavailable => {
-            format!("if a controller runs, ask it: `cargo xtask status --data-dir {path}`, or stop it")
-        }
         ErrorKind::Corrupt => {
             format!("`cargo xtask dump-log {path}` shows what is sound; go on with the newest sound copy")
         }
@@ -99,9 +109,10 @@ impl Controller {
     /// Opens the log, waits until it leads, and starts the migration. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// The directory is in use, damaged, or can't be read.
+    /// The directory is in use, damaged, or can't be read; the log holds passwords that could not be written to ZooKeeper.
     pub async fn start(options: ControllerOptions, data_dir: DataDir) -> Result<Self, Failure> {
-        let ControllerOptions { connector, settings, metadata_version, unserved_brokers } = options;
+        let ControllerOptions { connector, settings, metadata_version, unserved_brokers, deletions_share_max } =
+            options;
         let log_options = KraftLogOptions::new(&data_dir.path, data_dir.node_id, &data_dir.cluster_id);
         let log = KraftLog::open(log_options).await.map_err(|error| not_opened(error, &data_dir.path))?;
         let recovery = log.recovery();
@@ -111,10 +122,17 @@ impl Controller {
         if let Some(reason) = &recovery.cache {
             tracing::warn!("the cache of the data directory is built anew: {reason}");
         }
+        if let Err(failure) = check_secret(&log.image(), secret_of(&settings).as_ref(), connector.as_ref()).await {
+            if let Err(error) = log.shutdown().await {
+                tracing::error!(%error, "the log did not close cleanly");
+            }
+            return Err(failure);
+        }
         // A log that has a version of its own goes on with it.
         let metadata_version = log.image().features().metadata_version().unwrap_or(metadata_version);
         let log = Arc::new(log);
-        let store = Arc::new(zk_store(Arc::clone(&connector), &settings, &data_dir, metadata_version));
+        let store = zk_store(Arc::clone(&connector), &settings, &data_dir, metadata_version, deletions_share_max);
+        let store = Arc::new(store);
         let measured = Arc::new(Measured::new(Arc::clone(&store)));
         let ports = Ports {
             log: Arc::<KraftLog>::clone(&log),
@@ -169,14 +187,32 @@ impl Controller {
         self.log.shutdown().await.map_err(|error| Failure::from(error).while_doing("the log did not close cleanly"))
     }
 
+    /// Znodes read from ZooKeeper so far, for whatever reason.
+    pub fn znodes_read(&self) -> u64 {
+        self.store.read_totals().znodes
+    }
+
+    /// About how many znodes a walk over all that the log knows reads.
+    pub fn znodes_expected(&self) -> u64 {
+        estimate(&self.log.image())
+    }
+
+    /// How long ago the first record came that ZooKeeper lacks: 0 when it lacks none, `None` when that is not known.
+    async fn lag_ms(&self, status: &Status) -> Option<i64> {
+        let from = match status.lag_records()? {
+            0 => return Some(0),
+            _ => status.zookeeper_at?.end_offset,
+        };
+        let first = self.log.read(from, 1).await.ok()?.first()?.timestamp;
+        Some(age(first, SystemTime::now()))
+    }
+
     /// How it is.
-    pub fn status(&self) -> StatusReport {
-        let watch = self.watch();
-        let status = watch.borrow().clone();
+    pub async fn status(&self) -> StatusReport {
+        let status = self.watch().borrow().clone();
+        let lag_ms = self.lag_ms(&status).await;
         let image = self.log.image();
         let end = image.position();
-        let lag_records = status.lag_records();
-        let lag = image.timestamp().0 - status.dual_write.acknowledged_log_time.0;
         let claim = status.claimed.and_then(|claimed| match claimed.leadership.fence {
             Fence::ZooKeeper(zk) => Some(ClaimReport {
                 zk_epoch: zk.epoch.0,
@@ -199,8 +235,8 @@ impl Controller {
             metadata_version: image.features().metadata_version().map(|version| version.to_string()),
             log_end_offset: end.end_offset.0,
             log_epoch: end.epoch.0,
-            lag_records,
-            lag_ms: lag_records.map(|records| if records == 0 { 0 } else { lag.max(0) }),
+            lag_records: status.lag_records(),
+            lag_ms,
             claim,
             dual_write_records: status.dual_write.records,
             copy: CopyReport::of(
@@ -263,5 +299,23 @@ impl Controller {
         })?;
         let zookeeper = Compared { store: &self.store, connector: self.connector.as_ref(), settings: &self.settings };
         compare(zookeeper, &held.image, self.log.image().position().end_offset.0, showing, reporter).await
+    }
+}
+
+fn age(of: TimestampMs, now: SystemTime) -> i64 {
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX).saturating_sub(of.0).max(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_as_old_as_the_time_since_it_was_written() {
+        let now = UNIX_EPOCH + Duration::from_millis(86_400_000);
+        assert_eq!(age(TimestampMs(86_399_950), now), 50);
+        assert_eq!(age(TimestampMs(0), now), 86_400_000);
+        assert_eq!(age(TimestampMs(86_400_001), now), 0, "clocks differ");
     }
 }

@@ -43,9 +43,9 @@ pub struct StatusReport {
     pub log_end_offset: i64,
     /// Epoch of its last record.
     pub log_epoch: i32,
-    /// Records that ZooKeeper lacks, while they are dual-written.
+    /// Records that ZooKeeper lacks, once everything is copied and while its position is known.
     pub lag_records: Option<i64>,
-    /// How much newer the log's last record is than the last one that ZooKeeper has, in milliseconds.
+    /// How long ago the first record came that ZooKeeper lacks, in milliseconds; 0 when it lacks none.
     pub lag_ms: Option<i64>,
     /// The claim of ZooKeeper's controllership, while there is one.
     pub claim: Option<ClaimReport>,
@@ -236,7 +236,10 @@ impl StatusReport {
         if let Some(lag) = self.lag_records {
             lines.push(match lag {
                 0 => "ZooKeeper has everything".to_owned(),
-                lag => format!("ZooKeeper lacks {lag} records, {} ms", self.lag_ms.unwrap_or_default()),
+                lag => match self.lag_ms {
+                    Some(ms) => format!("ZooKeeper lacks {lag} records, the first for {ms} ms"),
+                    None => format!("ZooKeeper lacks {lag} records"),
+                },
             });
         }
         lines.push(format!("brokers in /brokers/ids: {}", ids(self.brokers.iter().map(|broker| broker.id))));
@@ -273,7 +276,7 @@ pub fn sentence(state: migration::State) -> &'static str {
     match state {
         S::Inactive => "this controller does not lead",
         S::WaitForControllerQuorum => "reading what the log says",
-        S::WaitForBrokers => "looking at the brokers",
+        S::WaitForBrokers => "looking at the brokers, and whether everything can be copied",
         S::BecomeController => "taking the controller role in ZooKeeper",
         S::ZkMigration => "copying ZooKeeper into the log",
         S::SyncKRaftToZk => "making ZooKeeper equal to the log",
@@ -485,7 +488,7 @@ mod tests {
             "DUAL_WRITE (log: MIGRATION)",
             "  for 1 h 2 min",
             "  why: one\n       two",
-            "ZooKeeper lacks 2 records, 5 ms",
+            "ZooKeeper lacks 2 records, the first for 5 ms",
             "  broker 1 can't be understood: no port",
         ] {
             assert!(lines.iter().any(|line| line == expected), "{expected}: {lines:#?}");

@@ -16,7 +16,7 @@ const DIFFERENCES_MAX: usize = 10_000;
 impl Handler for Controller {
     async fn handle(&self, request: Request, reporter: &Reporter) -> Result<Value, Failure> {
         match request {
-            Request::Status => to_value(self.status()),
+            Request::Status => to_value(self.status().await),
             Request::Change { change } => to_value(self.change(&change).await?),
             Request::Random { count, seed } => to_value(self.random_changes(count, seed, reporter).await?),
             Request::Verify { differences_max, show_secrets } => {

@@ -144,6 +144,7 @@ async fn migrate_and_check(
         settings: zookeeper.settings.clone(),
         metadata_version: version,
         unserved_brokers: true,
+        deletions_share_max: None,
     };
     let controller = Controller::start(options, data_dir).await?;
     let told = story(args, &controller, zookeeper, seeded, seen.topics, interrupt, shell).await;
@@ -165,7 +166,7 @@ async fn story(
     if follow(controller, Until::DualWrite, topics, interrupt, shell).await? == Followed::Interrupted {
         return Err(interrupted());
     }
-    for line in manifest(&controller.status()) {
+    for line in manifest(&controller.status().await) {
         shell.say(line);
     }
     tokio::select! {

@@ -1,11 +1,17 @@
 //! Follows a migration, tells people how it goes, and knows when to stop.
 
+use std::time::Duration;
+
 use metadata_core::id::NodeId;
 use metadata_core::record::{MetadataRecord, TopicRecord};
 use migration::{State, Status};
+use tokio::time::interval;
 
 use crate::cli::{Failure, Interrupt, Progress, Shell};
 use crate::controller::{Controller, sentence, why_it_stopped};
+
+/// How often the work of a state that reports nothing by itself is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Until when a migration is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +45,7 @@ pub(super) async fn follow(
     let mut status = controller.watch();
     let mut narrator = Narrator::new(topics, shell);
     let mut ended = Box::pin(controller.ended());
+    let mut look = interval(LOOK_EVERY);
     loop {
         {
             let now = status.borrow_and_update();
@@ -48,7 +55,7 @@ pub(super) async fn follow(
             for line in narrator.hear(&now) {
                 shell.note(line);
             }
-            if until == Until::DualWrite && now.lag_records() == Some(0) {
+            if until == Until::DualWrite && now.state == State::DualWrite && now.lag_records() == Some(0) {
                 return Ok(Followed::Reached);
             }
         }
@@ -61,6 +68,7 @@ pub(super) async fn follow(
                 }
             }
             failure = &mut ended => return Err(failure),
+            _ = look.tick() => narrator.look(controller.znodes_read(), || controller.znodes_expected()),
         }
     }
 }
@@ -72,25 +80,49 @@ struct Narrator<'a> {
     state: Option<State>,
     reason: Option<String>,
     unserved: Vec<NodeId>,
-    copying: Option<Copying>,
+    copying: Option<Counted>,
+    walking: Option<Counted>,
+    /// Znodes read before the present state.
+    read_before: Option<u64>,
 }
 
-struct Copying {
+/// A bar, and how far it has been moved.
+struct Counted {
     bar: Progress,
-    topics: u64,
+    done: u64,
+}
+
+impl Counted {
+    fn new(bar: Progress) -> Self {
+        Self { bar, done: 0 }
+    }
+
+    /// What comes late moves nothing back.
+    fn reach(&mut self, done: u64) {
+        self.bar.advance(done.saturating_sub(self.done));
+        self.done = self.done.max(done);
+    }
 }
 
 impl<'a> Narrator<'a> {
     fn new(topics: u64, shell: &'a Shell) -> Self {
-        Self { topics, shell, state: None, reason: None, unserved: Vec::new(), copying: None }
+        Self {
+            topics,
+            shell,
+            state: None,
+            reason: None,
+            unserved: Vec::new(),
+            copying: None,
+            walking: None,
+            read_before: None,
+        }
     }
 
     fn hear(&mut self, status: &Status) -> Vec<String> {
         let mut lines = Vec::new();
         if self.state != Some(status.state) {
-            self.state = Some(status.state);
+            self.enter(status.state);
             lines.push(format!("{}: {}", status.state, sentence(status.state)));
-            self.copying = None;
         }
         if status.state == State::ZkMigration {
             self.copy(status);
@@ -108,13 +140,59 @@ impl<'a> Narrator<'a> {
         lines
     }
 
+    fn enter(&mut self, state: State) {
+        self.state = Some(state);
+        (self.copying, self.walking, self.read_before) = (None, None, None);
+    }
+
     fn copy(&mut self, status: &Status) {
         let name = MetadataRecord::from(TopicRecord::default()).name();
         let topics = status.copy.by_type.get(name).copied().unwrap_or_default();
         let (total, shell) = (self.topics, self.shell);
-        let copying =
-            self.copying.get_or_insert_with(|| Copying { bar: shell.progress("copy", "topics", total), topics: 0 });
-        copying.bar.advance(topics.saturating_sub(copying.topics));
-        copying.topics = copying.topics.max(topics);
+        self.copying.get_or_insert_with(|| Counted::new(shell.progress("copy", "topics", total))).reach(topics);
+    }
+
+    /// How far the states are that walk over ZooKeeper before there is anything to count: the look at what is to be copied,
+    /// and the full sync. `znodes_read` is all that was ever read, `expected` about what a walk reads.
+    fn look(&mut self, znodes_read: u64, expected: impl Fn() -> u64) {
+        let (label, total) = match self.state {
+            // Nothing is known of the partitions yet; topics have a znode, a config and at least one state each.
+            Some(State::WaitForBrokers) => ("look", 3 * self.topics),
+            Some(State::SyncKRaftToZk) => ("sync", expected()),
+            _ => return,
+        };
+        let read = znodes_read.saturating_sub(*self.read_before.get_or_insert(znodes_read));
+        if read > 0 {
+            let shell = self.shell;
+            let walking =
+                self.walking.get_or_insert_with(|| Counted::new(shell.progress(label, "znodes", total.max(read))));
+            walking.reach(read);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_is_counted_from_its_beginning_and_only_in_states_that_walk() {
+        let shell = Shell::new("migrate", true);
+        let mut narrator = Narrator::new(10, &shell);
+        for (state, read, shown) in [
+            (State::WaitForBrokers, 100, None),
+            (State::WaitForBrokers, 130, Some(30)),
+            (State::BecomeController, 140, None),
+            (State::SyncKRaftToZk, 150, None),
+            (State::SyncKRaftToZk, 175, Some(25)),
+            (State::SyncKRaftToZk, 170, Some(25)),
+            (State::DualWrite, 200, None),
+        ] {
+            if narrator.state != Some(state) {
+                narrator.enter(state);
+            }
+            narrator.look(read, || 1_000);
+            assert_eq!(narrator.walking.as_ref().map(|walking| walking.done), shown, "{state} {read}");
+        }
     }
 }

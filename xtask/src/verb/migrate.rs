@@ -15,6 +15,9 @@ use crate::controller::{
     Controller, ControllerOptions, DataDir, StatusReport, blockers, look_first, peak_resident_bytes,
 };
 
+/// A full sync may delete so much of ZooKeeper's topics, unless the operator says otherwise.
+const DELETED_TOPICS_SHARE: f64 = 0.2;
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -39,6 +42,12 @@ pub(crate) struct Args {
     #[arg(long)]
     unserved_brokers: bool,
 
+    /// A full sync may delete at most this share of ZooKeeper's topics, from 0 to 1 (ten topics it may always)
+    ///
+    /// Deleting more is refused, since it is more often a wrong data directory than a wish.
+    #[arg(long, default_value_t = DELETED_TOPICS_SHARE, value_name = "SHARE", value_parser = share)]
+    max_deleted_topics_share: f64,
+
     /// Stop, with exit code 0, once this is reached
     #[arg(long, value_name = "STATE")]
     until: Option<UntilState>,
@@ -56,6 +65,13 @@ fn metadata_version(text: &str) -> Result<MetadataVersion, String> {
         Ok(version)
     } else {
         Err(format!("a migration needs metadata transactions: choose {} or newer", MetadataVersion::V3_6_IV1))
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("a share is a number from 0 to 1".to_owned()),
     }
 }
 
@@ -101,7 +117,7 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
         }
         Err(failure) => Err(failure),
     };
-    let last = controller.status();
+    let last = controller.status().await;
     let stopped = controller.stop().await;
     let followed = result.map_err(|failure| with_status(failure, &last))?;
     stopped?;
@@ -125,6 +141,7 @@ async fn start(args: &Args, zookeeper: &ZooKeeper, data_dir: DataDir) -> Result<
         settings: zookeeper.settings.clone(),
         metadata_version: args.metadata_version,
         unserved_brokers: args.unserved_brokers,
+        deletions_share_max: Some(args.max_deleted_topics_share),
     };
     Ok(Arc::new(Controller::start(options, data_dir).await?))
 }
@@ -139,7 +156,7 @@ async fn stay(
 ) -> Result<Followed, Failure> {
     let first = follow(controller, Until::DualWrite, topics, interrupt, shell).await?;
     if first == Followed::Reached {
-        for line in manifest(&controller.status()) {
+        for line in manifest(&controller.status().await) {
             shell.say(line);
         }
     }
@@ -213,6 +230,9 @@ fn resume(args: &Args) -> String {
     if args.node_id != 3000 {
         add("--node-id", &args.node_id);
     }
+    if args.max_deleted_topics_share != DELETED_TOPICS_SHARE {
+        add("--max-deleted-topics-share", &args.max_deleted_topics_share);
+    }
     if args.unserved_brokers {
         command.push_str(" --unserved-brokers");
     }
@@ -254,11 +274,13 @@ mod tests {
             "--node-id",
             "7",
             "--unserved-brokers",
+            "--max-deleted-topics-share",
+            "0.5",
             "--until",
             "dual-write",
         ]);
-        let expected =
-            r"cargo xtask migrate --zookeeper-config 'it'\''s' --data-dir 'a b' --node-id 7 --unserved-brokers";
+        let expected = "cargo xtask migrate --zookeeper-config 'it'\\''s' --data-dir 'a b' --node-id 7 \
+                        --max-deleted-topics-share 0.5 --unserved-brokers";
         assert_eq!(resume(&all.unwrap()), expected);
     }
 
@@ -270,6 +292,8 @@ mod tests {
             &["--data-dir", "d", "--metadata-version", "3.5"],
             &["--data-dir", "d", "--metadata-version", "x"],
             &["--data-dir", "d", "--until", "tomorrow"],
+            &["--data-dir", "d", "--max-deleted-topics-share", "1.1"],
+            &["--data-dir", "d", "--max-deleted-topics-share", "NaN"],
         ] {
             assert!(parse(line).is_err(), "{line:?}");
         }

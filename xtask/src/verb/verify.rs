@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use metadata_core::id::Position;
 use metadata_core::store::MetadataStore as _;
 
 use super::status;
 use super::told::Told;
 use crate::cli::{Absent, Failure, Fields, Outcome, Shell, VerbResult, ZooKeeperArgs};
 use crate::control::{Reporter, Request, ask};
-use crate::controller::{Compared, LogOnDisk, Showing, VerifyReport, compare, look_first, zk_store};
+use crate::controller::{Compared, DirectoryHold, LogOnDisk, Showing, VerifyReport, compare, look_first, zk_store};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -43,6 +44,8 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
 /// Compares without a controller: the log as it lies, at the position that ZooKeeper says it has.
 async fn by_itself(args: &Args, shell: &Shell) -> Result<VerifyReport, Failure> {
     let data_dir = status::open(&args.data_dir)?;
+    // Until the end: a controller that starts meanwhile would write to both sides.
+    let _hold = DirectoryHold::take(&args.data_dir)?;
     let zookeeper = args.zookeeper.open(Absent::Refuse, shell).await.map_err(|failure| {
         failure.while_doing(format!("no controller holds {}, so ZooKeeper must be named", args.data_dir.display()))
     })?;
@@ -55,7 +58,7 @@ async fn by_itself(args: &Args, shell: &Shell) -> Result<VerifyReport, Failure> 
     }
     let whole = read(&args.data_dir, None).await?;
     let version = whole.image.metadata_version_or_lowest();
-    let store = zk_store(Arc::clone(&zookeeper.connector), &zookeeper.settings, &data_dir, version);
+    let store = zk_store(Arc::clone(&zookeeper.connector), &zookeeper.settings, &data_dir, version, None);
     let position = store.position().await.map_err(Failure::from)?;
     if position.last().is_none() {
         return Err(Failure::failed("there is nothing to compare with")
@@ -84,12 +87,24 @@ async fn by_itself(args: &Args, shell: &Shell) -> Result<VerifyReport, Failure> 
     let showing = Showing { differences_max: args.differences, secrets: args.show_secrets };
     let comparing = compare(compared, &log.image, whole.end.end_offset.0, showing, &reporter);
     tokio::pin!(comparing);
-    loop {
+    let report = loop {
         tokio::select! {
-            report = &mut comparing => return report,
+            report = &mut comparing => break report?,
             Some(progress) = reports.recv() => told.hear(&progress),
         }
+    };
+    stood_still(position, store.position().await.map_err(Failure::from)?)?;
+    Ok(report)
+}
+
+/// What was compared is a result only if nobody wrote to ZooKeeper meanwhile.
+fn stood_still(before: Position, after: Position) -> Result<(), Failure> {
+    if before == after {
+        return Ok(());
     }
+    Err(Failure::blocked("ZooKeeper was written while it was compared, so the comparison says nothing")
+        .why(format!("/migration was at {before} before and is at {after} now: a controller runs somewhere"))
+        .next("ask that controller: `cargo xtask verify` with its --data-dir"))
 }
 
 async fn read(data_dir: &Path, at: Option<metadata_core::id::Offset>) -> Result<LogOnDisk, Failure> {
@@ -155,6 +170,14 @@ mod tests {
                 "{key}"
             );
         }
+    }
+
+    #[test]
+    fn a_zookeeper_that_moved_meanwhile_gives_no_result() {
+        use metadata_core::id::{KRaftLeaderEpoch, Offset};
+        let at = |offset| Position::after(Offset(offset), KRaftLeaderEpoch(1));
+        stood_still(at(7), at(7)).unwrap();
+        assert_eq!(stood_still(at(7), at(8)).unwrap_err().exit(), Exit::Blocked);
     }
 
     #[test]

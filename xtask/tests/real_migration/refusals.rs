@@ -3,8 +3,9 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 
+use metadata_core::id::ZkVersion;
 use store_zk::client::config::ZkClientConfig;
-use store_zk::client::{ZkAcl, ZkOp};
+use store_zk::client::{ZkAcl, ZkOp, ZkSession};
 
 use super::harness::{Cluster, Ended, Running, owner, place, xtask};
 
@@ -117,7 +118,7 @@ async fn a_directory_that_a_process_holds_is_left_to_it() {
     let cluster = Cluster::seeded(26).await;
     let running = Running::start(&cluster).await;
     let second = cluster.migrate(&["--unserved-brokers"]).await;
-    assert_refused(&second, 1, &["is in use by process"]);
+    assert_refused(&second, 3, &["is in use by process"]);
     // The first one noticed nothing.
     assert_eq!(cluster.get("status", &[]).await["driver_state"], "DUAL_WRITE");
     assert_eq!(running.stop().await.code, Some(0));
@@ -136,6 +137,91 @@ async fn znodes_that_cannot_be_copied_are_all_named() {
     assert_eq!(ended.object["migration_state"], "PRE_MIGRATION");
     let reasons = ended.object["reasons"].as_array().unwrap();
     assert!(topics[..2].iter().all(|name| reasons.iter().any(|reason| reason.as_str().unwrap().contains(name))));
+}
+
+/// Data and version of the znodes that a claim writes.
+async fn claim_znodes(session: &dyn ZkSession) -> Vec<Option<(Vec<u8>, ZkVersion)>> {
+    let mut found = Vec::new();
+    for path in ["/controller", "/controller_epoch", "/migration"] {
+        found.push(match session.exists(path).await.unwrap() {
+            Some(stat) => Some((session.get_data(path).await.unwrap().data.to_vec(), stat.version)),
+            None => None,
+        });
+    }
+    found
+}
+
+#[tokio::test]
+async fn whatever_cannot_be_copied_is_found_before_the_claim() {
+    let cluster = Cluster::seeded(29).await;
+    let session = cluster.session().await;
+    let before = claim_znodes(session.as_ref()).await;
+    let first = async |parent: &str| {
+        let names = session.get_children(parent).await.unwrap().names;
+        format!("{parent}/{}", names.iter().min().unwrap())
+    };
+    let refused = async |flags: &[&str], expected: &[&str]| {
+        let all: Vec<_> = ["--unserved-brokers", "--until", "dual-write"].iter().chain(flags).copied().collect();
+        let ended = cluster.migrate(&all).await;
+        assert_refused(&ended, 3, expected);
+        assert_eq!(claim_znodes(session.as_ref()).await, before, "{expected:?}: ZooKeeper was claimed");
+        fs::remove_dir_all(cluster.file("data")).unwrap();
+    };
+    let topic = first("/brokers/topics").await;
+    let topic_without_id = r#"{"version":1,"partitions":{"0":[1]}}"#;
+    for (path, broken, reason) in [
+        (topic.clone(), topic_without_id, "the topic has no id"),
+        (format!("{topic}/partitions/0/state"), "{", "state"),
+        (first("/config/clients").await, r#"{"version":1,"config":{"producer_byte_rate":"many"}}"#, "is not a number"),
+        (first("/config/brokers").await, "{", "/config/brokers/"),
+        (first("/kafka-acl/Topic").await, "{", "/kafka-acl/Topic/"),
+        (first("/delegation_token/tokens").await, "{", "/delegation_token/tokens/"),
+    ] {
+        let sound = session.get_data(&path).await.unwrap().data;
+        session.multi(vec![ZkOp::set_data(path.as_str(), broken, None)]).await.unwrap();
+        refused(&[], &[&path, reason]).await;
+        session.multi(vec![ZkOp::set_data(path.as_str(), sound, None)]).await.unwrap();
+    }
+    refused(&["--metadata-version", "3.6-IV1"], &["can't hold delegation tokens"]).await;
+    let properties = fs::read_to_string(cluster.file("kafka.properties")).unwrap();
+    fs::write(cluster.file("kafka.properties"), format!("zookeeper.connect={}\n", cluster.place)).unwrap();
+    refused(&[], &["set password.encoder.secret"]).await;
+    fs::write(cluster.file("kafka.properties"), properties).unwrap();
+
+    let ended = cluster.migrate(&["--unserved-brokers", "--until", "dual-write"]).await;
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+}
+
+#[tokio::test]
+async fn a_controller_that_could_not_write_the_passwords_does_not_go_on() {
+    let cluster = Cluster::seeded(30).await;
+    let ended = cluster.migrate(&["--unserved-brokers", "--until", "dual-write"]).await;
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let session = cluster.session().await;
+    let before = claim_znodes(session.as_ref()).await;
+    let properties = fs::read_to_string(cluster.file("kafka.properties")).unwrap();
+    let connect = format!("zookeeper.connect={}\n", cluster.place);
+    for (lines, reason) in [
+        (connect.clone(), "password.encoder.secret is not set"),
+        (format!("{connect}password.encoder.secret=another\n"), "can't be decrypted"),
+    ] {
+        fs::write(cluster.file("kafka.properties"), lines).unwrap();
+        let ended = cluster.migrate(&["--unserved-brokers"]).await;
+        assert_refused(&ended, 3, &[reason, "/config/brokers/", "set password.encoder.secret in --zookeeper-config"]);
+        assert_eq!(claim_znodes(session.as_ref()).await, before, "{reason}: ZooKeeper was written");
+    }
+    fs::write(cluster.file("kafka.properties"), properties).unwrap();
+    let ended = cluster.migrate(&["--unserved-brokers", "--until", "dual-write"]).await;
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+}
+
+#[tokio::test]
+async fn the_id_of_a_broker_that_is_away_is_not_the_controllers() {
+    let cluster = Cluster::seeded(31).await;
+    let ended = cluster.migrate(&["--unserved-brokers", "--node-id", "2"]).await;
+    assert_refused(&ended, 3, &["broker 2 is a broker with", "choose another --node-id"]);
+    let session = cluster.session().await;
+    assert_eq!(session.exists("/migration").await.unwrap(), None, "nothing was claimed");
 }
 
 #[tokio::test]

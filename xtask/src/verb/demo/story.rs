@@ -77,7 +77,7 @@ pub(super) async fn tell(
     }
 
     let verified = controller.verify(Showing { differences_max: 100, secrets: false }, &reporter).await?;
-    let status = controller.status();
+    let status = controller.status().await;
     let copy = status.copy.clone().unwrap_or_default();
     let copied = copied_records(&copy);
     Ok(Told {
