@@ -19,7 +19,8 @@ use tokio::sync::watch;
 /// Appends that may wait for their answer while the next records are read.
 pub const APPENDS_IN_FLIGHT_MAX: usize = 4;
 
-/// Records gathered into one append. (Kafka's own soft minimum is 200; larger batches cost nothing here, since they are read and appended at the same time.)
+/// Records gathered into one append. (Kafka's own soft minimum is 200; larger batches cost nothing here, since they are
+/// read and appended at the same time.)
 pub const RECORDS_PER_APPEND: usize = 2_000;
 
 /// Encoded bytes gathered into one append, well below what a log takes in one (8 MiB in `store-kraft`). A record that is

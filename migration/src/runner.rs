@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_registry::{Presence, Service, readiness};
+use broker_registry::{Presence, Readiness, Service, readiness};
 use futures::future::BoxFuture;
 use metadata_core::brokers::{BrokerIds, BrokerPresence};
 use metadata_core::error::{Error, ErrorKind, Result};
@@ -410,10 +410,17 @@ impl Migration {
                 let judging = async move { judge(&ports, brokers, leadership.id, options.service).await };
                 Box::pin(async move { (event(judging.await), claim) })
             }
-            Effect::Rehearse => Box::pin(async move {
-                let rehearsed = rehearse(&*ports.zookeeper).await;
-                (event(rehearsed.map(|()| Event::Rehearsed)), claim)
-            }),
+            Effect::Rehearse => {
+                let brokers = self.brokers.subscribe();
+                let rehearsing = async move {
+                    rehearse(&*ports.zookeeper).await?;
+                    Ok(match judge(&ports, brokers, leadership.id, options.service).await? {
+                        Event::BrokersJudged(Readiness::Ready { .. }) => Event::Rehearsed,
+                        waiting => waiting,
+                    })
+                };
+                Box::pin(async move { (event(rehearsing.await), claim) })
+            }
             Effect::Claim => {
                 let kept = self.acknowledged.clone();
                 Box::pin(async move {

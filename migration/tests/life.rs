@@ -366,6 +366,26 @@ async fn brokers_that_come_during_an_outage_hold_the_claim_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn brokers_that_come_while_everything_is_looked_at_hold_the_claim_back() {
+    let cluster = Cluster::new();
+    cluster.calls.loading.send_replace(false);
+    let (handle, task) = cluster.start(Service::None);
+    cluster.log.elect(CONTROLLER);
+    while cluster.calls.count("load") == 0 {
+        tokio::task::yield_now().await;
+    }
+    cluster.watch_reports(broker(1));
+    reach(&handle, |status| status.brokers.contains_key(&NodeId(1))).await;
+    cluster.calls.loading.send_replace(true);
+    let status = reach(&handle, |status| status.reason.is_some()).await;
+    assert!(status.reason.is_some_and(|reason| reason.contains("broker 1")));
+    assert_eq!((status.state, cluster.calls.count("claim")), (State::WaitForBrokers, 0));
+    cluster.watch_reports(Ok(BTreeMap::new()));
+    cluster.in_step(&handle).await;
+    end(handle, task).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_zookeeper_lacks_and_whom_nobody_serves_is_told_while_it_cannot_be_written() {
     let cluster = Cluster::new();
     cluster.watch_reports(broker(4));

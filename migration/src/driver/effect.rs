@@ -22,8 +22,9 @@ pub enum Effect {
     Bootstrap,
     /// Ask who the brokers are and judge. Answers `BrokersJudged`.
     JudgeBrokers,
-    /// Read everything as the copy would, and forget it: what can't be copied must show before anything is claimed.
-    /// Answers `Rehearsed`.
+    /// Read everything as the copy would, and forget it: what can't be copied must show before anything is claimed. It may
+    /// take long, so judge the brokers once more at its end. Answers `Rehearsed`, or `BrokersJudged` when they don't allow
+    /// the claim any more.
     Rehearse,
     /// Claim ZooKeeper's controllership. Answers `Claimed`.
     Claim,

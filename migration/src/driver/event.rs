@@ -36,7 +36,7 @@ pub enum Event {
     Bootstrapped,
     /// The brokers were judged.
     BrokersJudged(Readiness),
-    /// Everything in ZooKeeper can be copied.
+    /// Everything in ZooKeeper can be copied, and the brokers still allow the claim.
     Rehearsed,
     /// ZooKeeper's controllership is ours.
     Claimed(Claimed),

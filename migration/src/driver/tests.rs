@@ -218,7 +218,7 @@ fn orders_that_answer_are_answered_wherever_they_are_given() {
                     ],
                     Effect::Bootstrap => &[EventKind::Bootstrapped],
                     Effect::JudgeBrokers => &[EventKind::BrokersReady, EventKind::BrokersWaiting],
-                    Effect::Rehearse => &[EventKind::Rehearsed, EventKind::FailedClaim],
+                    Effect::Rehearse => &[EventKind::Rehearsed, EventKind::BrokersWaiting, EventKind::FailedClaim],
                     Effect::Claim => &[
                         EventKind::ClaimedToCopy,
                         EventKind::ClaimedToSync,

@@ -29,6 +29,8 @@ pub(crate) struct Calls {
     /// The number of the call that never returns; 0 for none.
     stop_at: AtomicUsize,
     stopped: watch::Sender<Option<&'static str>>,
+    /// Whether loads go on.
+    pub(crate) loading: watch::Sender<bool>,
     /// So many claims are refused as if ZooKeeper were away.
     pub(crate) claims_failing: AtomicUsize,
     /// So many loads find something that can't be copied.
@@ -54,6 +56,7 @@ impl Calls {
             passed: AtomicUsize::new(0),
             stop_at: AtomicUsize::new(number),
             stopped: watch::Sender::new(None),
+            loading: watch::Sender::new(true),
             claims_failing: AtomicUsize::new(0),
             loads_refused: AtomicUsize::new(0),
             growing: AtomicUsize::new(0),
@@ -177,6 +180,7 @@ impl MetadataStore for Store {
 
     async fn load(&self, sink: &mut (dyn RecordSink + Send)) -> Result<Position> {
         self.1.pass("load").await;
+        self.1.loading.subscribe().wait_for(|loading| *loading).await.expect("the sender is ours");
         let loaded = self.0.load(&mut Sink(sink, Arc::clone(&self.1))).await;
         if take(&self.1.loads_refused) {
             return Err(Error::not_applied(ErrorKind::Invalid, "/brokers/topics/odd can't be copied"));
