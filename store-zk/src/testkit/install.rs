@@ -1,17 +1,23 @@
 //! Where a real ZooKeeper's program comes from.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use super::debian;
+use super::maven::{Artifact, NoMaven, class_path, jars_in, maven_jars};
 
 /// The release that is fetched with Maven: the one that Kafka 3.9 ships with.
 const MAVEN_VERSION: &str = "3.8.4";
 
-/// Libraries that ZooKeeper's own project file leaves to the one who deploys it; without them it starts and never
-/// serves.
-const MAVEN_EXTRAS: [(&str, &str, &str); 2] =
-    [("io.dropwizard.metrics", "metrics-core", "4.1.12.1"), ("org.xerial.snappy", "snappy-java", "1.1.10.5")];
+/// The logger that ZooKeeper brings logs everything by default; the simple one is quiet enough, and is what Debian's
+/// package works with. The last two are left by ZooKeeper's own project file to the one who deploys it; without them it
+/// starts and never serves.
+const MAVEN_ARTIFACTS: [Artifact; 4] = [
+    Artifact { without: &["ch.qos.logback"], ..Artifact::new("org.apache.zookeeper", "zookeeper", MAVEN_VERSION) },
+    Artifact::new("org.slf4j", "slf4j-simple", "1.7.30"),
+    Artifact::new("io.dropwizard.metrics", "metrics-core", "4.1.12.1"),
+    Artifact::new("org.xerial.snappy", "snappy-java", "1.1.10.5"),
+];
 
 const DEBIAN_PACKAGES: [&str; 2] = ["libzookeeper-java", "openjdk-17-jre-headless"];
 
@@ -52,7 +58,7 @@ pub fn find_zookeeper(say: &dyn Fn(&str)) -> Result<ZooKeeperProgram, String> {
     } else {
         tried.push("no java in JAVA_HOME or on the PATH".to_owned());
     }
-    match install_on_debian(say) {
+    match debian::install(&DEBIAN_PACKAGES, say) {
         Ok(()) => {
             let java = find_java().ok_or("java was installed but can't be run")?;
             return from_debian(&java);
@@ -67,7 +73,8 @@ pub fn find_zookeeper(say: &dyn Fn(&str)) -> Result<ZooKeeperProgram, String> {
     ))
 }
 
-fn find_java() -> Option<String> {
+/// A `java` that can be run: in `JAVA_HOME`, or on the PATH.
+pub fn find_java() -> Option<String> {
     let at_home = std::env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin/java"));
     let candidates = at_home.into_iter().chain([PathBuf::from("java")]);
     candidates
@@ -80,7 +87,7 @@ fn from_home(home: &Path, java: &str) -> Result<ZooKeeperProgram, String> {
     match jars {
         Ok(jars) if jars.iter().any(|jar| is_zookeeper_jar(jar)) => Ok(ZooKeeperProgram {
             java: java.to_owned(),
-            class_path: join(&jars),
+            class_path: class_path(&jars),
             source: format!("ZOOKEEPER_HOME={}", home.display()),
         }),
         _ => Err(format!(
@@ -97,25 +104,6 @@ fn is_zookeeper_jar(jar: &Path) -> bool {
         let rest = rest.trim_start_matches('-');
         rest == ".jar" || rest.starts_with(|c: char| c.is_ascii_digit())
     })
-}
-
-fn jars_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut jars = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "jar") {
-            jars.push(path);
-        }
-    }
-    if jars.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "no jars"));
-    }
-    jars.sort();
-    Ok(jars)
-}
-
-fn join(jars: &[PathBuf]) -> String {
-    jars.iter().map(|jar| jar.to_string_lossy()).collect::<Vec<_>>().join(":")
 }
 
 /// What the manifest of Debian's jar forgets: a logger, and what the TLS listener needs.
@@ -136,120 +124,24 @@ fn from_debian(java: &str) -> Result<ZooKeeperProgram, String> {
     let jars: Vec<_> = [jar.to_path_buf()].into_iter().chain(extras).filter(|jar| jar.exists()).collect();
     Ok(ZooKeeperProgram {
         java: java.to_owned(),
-        class_path: join(&jars),
+        class_path: class_path(&jars),
         source: "the Debian package libzookeeper-java".to_owned(),
     })
 }
 
 fn from_maven(java: &str, say: &dyn Fn(&str)) -> Result<ZooKeeperProgram, String> {
-    let cache = target_folder().join(format!("zookeeper-{MAVEN_VERSION}"));
-    let program = |jars: &[PathBuf]| ZooKeeperProgram {
+    let jars = maven_jars(&format!("zookeeper-{MAVEN_VERSION}"), &MAVEN_ARTIFACTS, NoMaven::Refuse, say)?;
+    Ok(ZooKeeperProgram {
         java: java.to_owned(),
-        class_path: join(jars),
-        source: format!("Maven, cached in {}", cache.display()),
-    };
-    let in_cache = |error: io::Error| format!("{}: {error}", cache.display());
-    fs::create_dir_all(&cache).map_err(in_cache)?;
-    // Several test binaries may want it at once; the lock goes when the file is closed.
-    let lock = fs::File::create(cache.join("lock")).map_err(in_cache)?;
-    lock.lock().map_err(in_cache)?;
-    let complete = cache.join("complete");
-    let jars = cache.join("lib");
-    if !complete.exists() {
-        if !Command::new("mvn").arg("--version").output().is_ok_and(|output| output.status.success()) {
-            return Err("no mvn on the PATH".to_owned());
-        }
-        say(&format!("fetching ZooKeeper {MAVEN_VERSION} with Maven into {}", cache.display()));
-        fs::write(cache.join("pom.xml"), pom()).map_err(in_cache)?;
-        let fetched = Command::new("mvn")
-            .args(["--batch-mode", "--quiet", "--file"])
-            .arg(cache.join("pom.xml"))
-            .arg("dependency:copy-dependencies")
-            .arg(format!("-DoutputDirectory={}", jars.display()))
-            .output()
-            .map_err(|error| format!("mvn can't be run: {error}"))?;
-        if !fetched.status.success() {
-            let output = String::from_utf8_lossy(&fetched.stdout).into_owned();
-            let reason = output.lines().find(|line| line.contains("ERROR")).unwrap_or("no reason given").to_owned();
-            return Err(format!("mvn could not fetch ZooKeeper {MAVEN_VERSION}: {reason}"));
-        }
-        fs::write(&complete, "").map_err(in_cache)?;
-    }
-    Ok(program(&jars_in(&jars).map_err(in_cache)?))
-}
-
-/// A project of nothing but dependencies. The logger that ZooKeeper brings logs everything by default; the simple one
-/// is quiet enough, and is what Debian's package works with.
-fn pom() -> String {
-    let extras: String = MAVEN_EXTRAS
-        .iter()
-        .map(|(group, artifact, version)| {
-            format!(
-                "    <dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>\
-                 <version>{version}</version></dependency>\n"
-            )
-        })
-        .collect();
-    format!(
-        r#"<?xml version="1.0" encoding="UTF-8"?>
-<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>store-zk.testkit</groupId>
-  <artifactId>zookeeper</artifactId>
-  <version>1</version>
-  <dependencies>
-    <dependency>
-      <groupId>org.apache.zookeeper</groupId><artifactId>zookeeper</artifactId><version>{MAVEN_VERSION}</version>
-      <exclusions>
-        <exclusion><groupId>ch.qos.logback</groupId><artifactId>*</artifactId></exclusion>
-      </exclusions>
-    </dependency>
-    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.30</version></dependency>
-{extras}  </dependencies>
-</project>
-"#
-    )
-}
-
-/// Cargo marks its target folder; the running binary lies in it. Elsewhere (an installed binary) the system's
-/// temporary folder has to do.
-pub(super) fn target_folder() -> PathBuf {
-    let binary = std::env::current_exe().unwrap_or_default();
-    let target = binary.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
-    target.map_or_else(std::env::temp_dir, Path::to_path_buf)
-}
-
-fn install_on_debian(say: &dyn Fn(&str)) -> Result<(), String> {
-    if !Path::new("/etc/debian_version").exists() {
-        return Err("this is no Debian to install packages on".to_owned());
-    }
-    let user = Command::new("id").arg("-u").output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    if user.is_ok_and(|user| user.trim() != "0") {
-        return Err("installing packages needs root".to_owned());
-    }
-    say(&format!("installing {} with apt-get", DEBIAN_PACKAGES.join(" and ")));
-    // An old package list is better than none: only the installation has to succeed.
-    _ = apt_get(&["update"]);
-    let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
-    arguments.extend(DEBIAN_PACKAGES);
-    apt_get(&arguments)
-}
-
-fn apt_get(arguments: &[&str]) -> Result<(), String> {
-    let run = Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive").output();
-    match run {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => {
-            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-            let last = errors.lines().last().unwrap_or("no reason given");
-            Err(format!("apt-get {} failed: {last}", arguments.join(" ")))
-        }
-        Err(error) => Err(format!("apt-get can't be run: {error}")),
-    }
+        class_path: class_path(&jars),
+        source: format!("ZooKeeper {MAVEN_VERSION} from Maven"),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

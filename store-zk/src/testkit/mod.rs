@@ -4,12 +4,15 @@
 //! - [`server`]: real servers, alone or as an ensemble, killed, paused and restarted at will.
 //! - [`proxy`]: stands in front of a real server and cuts, delays, or loses the reply to a write that was applied.
 
+mod debian;
 pub mod fake;
 mod install;
+mod maven;
 mod process;
 pub mod proxy;
 pub mod server;
 mod shared;
 
-pub use self::install::{ZooKeeperProgram, find_zookeeper};
+pub use self::install::{ZooKeeperProgram, find_java, find_zookeeper};
+pub use self::maven::{Artifact, NoMaven, class_path, maven_jars};
 pub use self::shared::{shared_server, unique_path};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::OnceCell;
 
-use super::install::target_folder;
+use super::maven::target_folder;
 use super::server::{ServerError, ServerOptions, ZkServer};
 
 /// Start of the names of the folders that shared servers keep their data in.
