@@ -1,9 +1,11 @@
 //! Everything a person types in this repository: `cargo xtask <verb>`. The binary is [`main`] and nothing else; the rest
-//! is a library so that its tests, and the verbs among each other, can use it.
+//! is a library so that its tests, and the verbs among each other, can use it. Nobody else is meant to, so there is no
+//! example here: docs/cli.md shows what is typed.
 //!
 //! - [`cli`] is what all verbs share;
 //! - `verb` has a module for each verb, thin;
 //! - [`seed`] makes up a cluster and writes it into a ZooKeeper;
+//! - [`kafka`] has Kafka's own tools read what we wrote, for the tests;
 //! - `codegen` writes the record types of `metadata-core`, `fragment` the generated parts of the documents;
 //! - `suite` runs every test and accounts for each; `ci` runs every check.
 
@@ -22,6 +24,7 @@ mod dispatch;
 #[cfg(test)]
 mod documents;
 mod fragment;
+pub mod kafka;
 pub mod seed;
 mod suite;
 mod verb;

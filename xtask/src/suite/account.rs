@@ -1,6 +1,6 @@
 //! What was meant to run, what ran, and how it ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -84,11 +84,13 @@ pub(crate) fn judge(test: &Finished) -> Account {
     }
 }
 
-/// `contract case NAME: not run, REASON`, said by the test of that very case.
+/// `contract case NAME: not run, REASON`, said by the test of that very case; or `case NAME: not run, REASON`, said by a
+/// test that needs what only some machines allow.
 fn not_run(test: &Finished) -> Option<String> {
     let own_name = test.name.rsplit("::").next().unwrap_or(&test.name);
-    let start = format!("contract case {own_name}: not run, ");
-    test.output.lines().find_map(|line| line.strip_prefix(&start)).map(str::to_owned)
+    let said = format!("case {own_name}: not run, ");
+    let lines = test.output.lines().map(|line| line.strip_prefix("contract ").unwrap_or(line));
+    lines.filter_map(|line| line.strip_prefix(&said)).next().map(str::to_owned)
 }
 
 /// A line of the table: tests of one program on one backend.
@@ -127,6 +129,8 @@ pub(crate) struct Report {
     pub(crate) failures: Vec<Remark>,
     /// Every test that had nothing to do.
     pub(crate) not_run: Vec<Remark>,
+    /// Backends that no test ran on.
+    pub(crate) idle_backends: Vec<&'static str>,
 }
 
 impl Report {
@@ -134,6 +138,7 @@ impl Report {
     pub(crate) fn of(tests: &[Test]) -> Self {
         let mut rows: BTreeMap<(&str, &str, Backend), Row> = BTreeMap::new();
         let mut report = Self::default();
+        let mut idle = BTreeSet::from(Backend::ALL);
         for test in tests {
             let path = test.path();
             let backend = Backend::of(&path);
@@ -143,6 +148,9 @@ impl Report {
                 backend: backend.name(),
                 ..Row::default()
             });
+            if !matches!(test.account, Account::Skipped(_)) {
+                idle.remove(&backend);
+            }
             match &test.account {
                 Account::Passed => row.passed += 1,
                 Account::Failed(reason) => {
@@ -156,6 +164,7 @@ impl Report {
             }
         }
         report.rows = rows.into_values().collect();
+        report.idle_backends = idle.into_iter().map(Backend::name).collect();
         report
     }
 
@@ -174,7 +183,7 @@ impl Report {
         self.rows.iter().map(|row| row.skipped).sum()
     }
 
-    /// The failures with what they printed, the table, what was not run and why, and the sum.
+    /// The failures with what they printed, the table, what was not run and why, backends without a test, and the sum.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for failure in &self.failures {
@@ -201,6 +210,9 @@ impl Report {
         for (reason, tests) in by_reason {
             lines.push(format!("not run, {reason}:"));
             lines.extend(tests.into_iter().map(|test| format!("    {test}")));
+        }
+        if !self.idle_backends.is_empty() {
+            lines.push(format!("not run, no test on: {}", self.idle_backends.join(", ")));
         }
         lines.push(self.sum());
         lines
@@ -238,6 +250,7 @@ mod tests {
         for (test, account) in [
             (finished("a", Verdict::Passed, "contract case b: not run, no"), Account::Passed),
             (finished("x::sync", Verdict::Passed, skipped), Account::Skipped("the store cannot sync".to_owned())),
+            (finished("x", Verdict::Passed, "case x: not run, no root"), Account::Skipped("no root".to_owned())),
             (finished("x::sync", Verdict::Failed, skipped), Account::Failed(skipped.to_owned())),
             (
                 finished("a", Verdict::Ignored(String::new()), ""),
@@ -291,10 +304,26 @@ mod tests {
                 "store-zk  contract  real ZooKeeper       1       0        1",
                 "not run, it has one node:",
                 "    store-zk::contract::real::b",
+                "not run, no test on: memory, files, ZooKeeper ensemble, Kafka's jars",
                 "2 passed, 1 failed, 1 skipped",
             ]
         );
         assert_eq!(Report::default().sum(), "0 passed, 0 failed");
+    }
+
+    #[test]
+    fn a_backend_whose_only_test_had_nothing_to_do_is_idle() {
+        let on = |name: &str, account| Test {
+            package: "xtask".to_owned(),
+            binary: "x".to_owned(),
+            name: format!("{name}::a"),
+            account,
+        };
+        let all = ["memory", "files", "fake", "real", "ensemble", "jars"];
+        let ran: Vec<_> = all.iter().map(|word| on(word, Account::Passed)).collect();
+        assert_eq!(Report::of(&ran).idle_backends, [""; 0]);
+        let skipped = [&ran[..5], &[on("jars", Account::Skipped("why".to_owned()))]].concat();
+        assert_eq!(Report::of(&skipped).idle_backends, ["Kafka's jars"]);
     }
 
     #[test]

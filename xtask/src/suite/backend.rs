@@ -9,7 +9,7 @@
 //! | `ensemble` | three real ZooKeepers |
 //! | `real` | a real ZooKeeper |
 //! | `fake` | the in-memory ZooKeeper |
-//! | `files` | files in a temporary folder |
+//! | `files` | files in a temporary folder, sockets, small processes |
 //! | `memory` | nothing but memory |
 //!
 //! So `mod on_a_real_server` and a test file `tests/real_seed.rs` are on a real ZooKeeper, and `tests/kafkas_jars.rs` is on
@@ -24,7 +24,7 @@ use std::fmt;
 pub(crate) enum Backend {
     /// Nothing but memory.
     Memory,
-    /// Files in a temporary folder.
+    /// Files in a temporary folder, sockets, small processes.
     Files,
     /// The in-memory ZooKeeper of `store_zk::testkit`.
     FakeZooKeeper,
@@ -34,6 +34,12 @@ pub(crate) enum Backend {
     Ensemble,
     /// Apache Kafka's own jars.
     Kafka,
+}
+
+impl Backend {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Memory, Self::Files, Self::FakeZooKeeper, Self::ZooKeeper, Self::Ensemble, Self::Kafka];
 }
 
 const ENSEMBLE: &str = "ensemble";
@@ -48,7 +54,7 @@ const WORDS: [(&str, Backend); 6] = [
 ];
 
 /// Places whose tests run on one backend, whatever their modules are called.
-const PLACES: [(&str, Backend); 9] = [
+const PLACES: [(&str, Backend); 20] = [
     ("store-kraft", Backend::Files),
     ("store-kraft::doc", Backend::Memory),
     ("store-kraft::lib::batch", Backend::Memory),
@@ -56,6 +62,17 @@ const PLACES: [(&str, Backend); 9] = [
     ("store-kraft::lib::quorum::shape", Backend::Memory),
     ("store-zk::chain::brokers", Backend::FakeZooKeeper),
     ("store-zk::client_suite", Backend::ZooKeeper),
+    ("store-zk::lib::testkit::install", Backend::Files),
+    ("xtask::lib::ci::captured", Backend::Files),
+    ("xtask::lib::cli::zookeeper", Backend::Files),
+    ("xtask::lib::control", Backend::Files),
+    ("xtask::lib::controller::data_dir", Backend::Files),
+    ("xtask::lib::controller::on_disk", Backend::Files),
+    ("xtask::lib::fragment", Backend::Files),
+    ("xtask::lib::suite::run", Backend::Files),
+    ("xtask::lib::verb::change", Backend::Files),
+    ("xtask::lib::verb::dump_log", Backend::Files),
+    ("xtask::lib::verb::seed", Backend::Files),
     ("xtask::lib::seed::hold", Backend::FakeZooKeeper),
     ("xtask::lib::seed::write", Backend::FakeZooKeeper),
 ];
@@ -82,14 +99,9 @@ impl Backend {
         places.max_by_key(|(start, _)| start.len()).map_or(Self::Memory, |(_, backend)| *backend)
     }
 
-    /// Whether its tests start a ZooKeeper server.
-    pub(crate) fn needs_zookeeper(self) -> bool {
-        matches!(self, Self::ZooKeeper | Self::Ensemble)
-    }
-
-    /// Whether its tests start Java processes, of which only a few should run at once.
+    /// Whether its tests start Java processes, a ZooKeeper among them, of which only a few should run at once.
     pub(crate) fn needs_java(self) -> bool {
-        self.needs_zookeeper() || self == Self::Kafka
+        matches!(self, Self::ZooKeeper | Self::Ensemble | Self::Kafka)
     }
 
     /// The name in tables.
@@ -117,7 +129,12 @@ impl fmt::Display for Backend {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
     use super::*;
+    use crate::repository_root;
 
     #[test]
     fn each_row_of_the_convention() {
@@ -143,6 +160,63 @@ mod tests {
         ] {
             assert_eq!(Backend::of(path), backend, "{path}");
         }
+    }
+
+    /// The places of a source file's tests that make temporary files: crate, program and modules.
+    fn places_with_files(crate_folder: &Path, file: &Path) -> BTreeSet<String> {
+        let package = crate_folder.file_name().unwrap().to_str().unwrap();
+        let inner = file.strip_prefix(crate_folder).unwrap().with_extension("");
+        let mut place: Vec<_> = inner.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+        if place[0] == "src" {
+            place[0] = "lib".to_owned();
+        } else {
+            place.remove(0);
+        }
+        place.retain(|part| !["mod", "main"].contains(&part.as_str()));
+        place.insert(0, package.to_owned());
+        let text = fs::read_to_string(file).unwrap();
+        // A file of tests begins with them; elsewhere they come last.
+        let all_tests = place[1] != "lib" || place.last().is_some_and(|name| name == "tests");
+        let tests = if all_tests { Some(text.as_str()) } else { text.split_once("#[cfg(test)]").map(|it| it.1) };
+        // In two parts, so that this file is none of those that it looks for.
+        let temporary = ["tempdir", "()"].concat();
+        let mut module = None;
+        let mut found = BTreeSet::new();
+        for line in tests.unwrap_or_default().lines() {
+            if let Some(name) = line.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(" {")) {
+                module = Some(name);
+            } else if line.contains(&temporary) {
+                found.insert(place.iter().map(String::as_str).chain(module).collect::<Vec<_>>().join("::"));
+            }
+        }
+        found
+    }
+
+    fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                rust_files(&path, found);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn tests_that_make_files_are_not_said_to_run_in_memory() {
+        let mut places = BTreeSet::new();
+        for entry in fs::read_dir(repository_root()).unwrap() {
+            let folder = entry.unwrap().path();
+            if folder.join("Cargo.toml").exists() {
+                let mut files = Vec::new();
+                ["src", "tests"].iter().for_each(|part| rust_files(&folder.join(part), &mut files));
+                places.extend(files.iter().flat_map(|file| places_with_files(&folder, file)));
+            }
+        }
+        assert!(places.contains("xtask::lib::controller::data_dir::tests") && places.len() > 10, "{places:?}");
+        let wrong: Vec<_> = places.iter().filter(|it| Backend::of(&format!("{it}::a")) == Backend::Memory).collect();
+        assert!(wrong.is_empty(), "say what these run on: {wrong:#?}");
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! - [`account`]: joins what was meant to run with what ran, and prints the table.
 //!
 //! Nothing is skipped in silence: a test that was listed and did not end has failed, and so has one that its attribute
-//! tells to ignore. Only cases of a contract suite may be left out, where the store's capability excludes them and says
-//! why.
+//! tells to ignore. Two may be left out, and say why: cases of a contract suite that the store's capability excludes, and
+//! tests of what the machine does not allow.
 
 mod account;
 mod backend;

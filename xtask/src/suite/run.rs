@@ -1,5 +1,6 @@
 //! Builds the test programs and runs them, one after the other.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -13,6 +14,7 @@ use super::backend::Backend;
 use super::libtest::{parse, parse_list};
 use crate::cargo::{TestBinary, cargo, command, target_folder, test_binary};
 use crate::cli::{Failure, Interrupt, Shell};
+use crate::kafka::Kafka;
 
 /// A test program that runs longer hangs. The slowest takes a few minutes on two cores.
 const PROGRAM_LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -47,23 +49,19 @@ impl Program {
 /// Builds and runs. Failed tests are in the report; an error means that there is none.
 ///
 /// # Errors
-/// The tests can't be built, no ZooKeeper can be had for those that need one, no test matches, or somebody asked to stop.
+/// The tests can't be built, what they need can't be had, no test matches, or somebody asked to stop.
 pub(crate) async fn run(options: &Options, shell: &Shell, interrupt: &Interrupt) -> Result<Report, Failure> {
     tokio::select! {
         report = run_all(options, shell) => report,
-        () = interrupt.requested() => Err(Failure::failed("the tests were interrupted")),
+        () = interrupt.requested() => Err(Failure::failed("the tests were interrupted")
+            .next("run them again; `cargo xtask test FILTER` runs those whose path contains it")),
     }
 }
 
 async fn run_all(options: &Options, shell: &Shell) -> Result<Report, Failure> {
     shell.note("building the tests");
     let programs = programs(options).await?;
-    if programs.iter().flat_map(Program::backends).any(Backend::needs_zookeeper) {
-        let shell = shell.clone();
-        let found = tokio::task::spawn_blocking(move || find_zookeeper(&|line| shell.note(line))).await;
-        let found = found.map_err(|error| Failure::failed("can't look for a ZooKeeper").because(&error))?;
-        found.map_err(|reason| Failure::failed("no ZooKeeper for the tests that need one").why(reason))?;
-    }
+    get_ready(&programs, shell).await?;
     let folder = target_folder().join("test-output");
     fs::create_dir_all(&folder).map_err(|error| cannot_write(&folder, &error))?;
 
@@ -88,6 +86,26 @@ async fn run_all(options: &Options, shell: &Shell) -> Result<Report, Failure> {
     }
     shell.note(format_args!("what the tests printed: {}", folder.display()));
     Ok(Report::of(&tests))
+}
+
+/// Finds, or fetches, what the tests' backends need, so that a long run does not fail late for it.
+async fn get_ready(programs: &[Program], shell: &Shell) -> Result<(), Failure> {
+    let backends: BTreeSet<Backend> = programs.iter().flat_map(Program::backends).collect();
+    let shell = shell.clone();
+    let finding = tokio::task::spawn_blocking(move || {
+        let say = |line: &str| shell.note(line);
+        // Kafka's tests migrate a cluster first.
+        if backends.iter().any(|backend| backend.needs_java()) {
+            let found = find_zookeeper(&say);
+            found.map_err(|reason| Failure::failed("no ZooKeeper for the tests that need one").why(reason))?;
+        }
+        if backends.contains(&Backend::Kafka) {
+            let found = Kafka::find(&say);
+            found.map_err(|reason| Failure::failed("no Kafka for the tests that need its jars").why(reason))?;
+        }
+        Ok(())
+    });
+    finding.await.map_err(|error| Failure::failed("can't look for what the tests need").because(&error))?
 }
 
 fn note(shell: &Shell, package: &str, binary: &str, ended: &[Test], started: Instant) {
