@@ -126,7 +126,10 @@ fn not_parsed(error: &clap::Error) -> Exit {
         let words = error.to_string();
         let first = words.lines().next().unwrap_or_default();
         let failure = Failure::usage(first.strip_prefix("error: ").unwrap_or(first));
-        Shell::new("", true).object(false, failure.into_fields());
+        // A verb is a plain word; what is none may be anything.
+        let typed = std::env::args_os().filter_map(|argument| argument.into_string().ok());
+        let failure = failure.next("see --help behind the verb");
+        Shell::new(verb_typed(typed), true).object(false, failure.into_fields());
     }
     Exit::Usage
 }
@@ -140,20 +143,35 @@ fn on_tokio(verb: impl Future<Output = VerbResult>) -> VerbResult {
     result
 }
 
+/// The verb among the arguments, or nothing: the first of them that is one.
+fn verb_typed(arguments: impl Iterator<Item = String>) -> String {
+    let known = verbs();
+    arguments.skip(1).find(|argument| known.contains(argument)).unwrap_or_default()
+}
+
+/// All that can be typed.
+pub(crate) fn command_line() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// The verbs, as typed.
-#[cfg(test)]
 pub(crate) fn verbs() -> Vec<String> {
-    <Cli as clap::CommandFactory>::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
+    command_line().get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command_line().debug_assert();
+    }
+
+    #[test]
+    fn the_verb_of_a_wrong_line_is_told_if_there_is_one() {
+        for (line, verb) in [("xtask --json seed --no 7", "seed"), ("seed --json sead", ""), ("xtask", "")] {
+            assert_eq!(verb_typed(line.split(' ').map(str::to_owned)), verb, "{line}");
+        }
     }
 }

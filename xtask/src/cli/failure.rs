@@ -174,7 +174,7 @@ impl From<metadata_core::error::Error> for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::failed(error.to_string())
+        Self::failed(error.to_string()).next("check --zookeeper and the file of --zookeeper-config")
     }
 }
 
@@ -185,7 +185,7 @@ impl From<ConnectError> for Failure {
             ConnectError::Unreachable { .. } => {
                 failure.next("check that the servers run and that --zookeeper is right")
             }
-            _ => failure,
+            _ => failure.next("check the credentials, the TLS settings and the servers of --zookeeper-config"),
         }
     }
 }
@@ -197,7 +197,7 @@ impl From<ZkError> for Failure {
             Some(ZkCode::NoAuth | ZkCode::InvalidAcl) => {
                 failure.next("check the credentials in --zookeeper-config: the znodes' ACL must allow them")
             }
-            _ => failure,
+            _ => failure.next("look at the ZooKeeper's own log, and try again"),
         }
     }
 }

@@ -67,7 +67,7 @@ impl Interrupt {
     pub async fn unless_requested<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         tokio::select! {
             biased;
-            () = self.requested() => Err(Failure::failed("interrupted")),
+            () = self.requested() => Err(Failure::failed("interrupted").next("type the same again, to start anew")),
             result = work => result,
         }
     }

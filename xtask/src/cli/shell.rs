@@ -23,15 +23,15 @@ pub(super) fn beside_the_bars<T>(write: impl FnOnce() -> T) -> T {
 /// object and everything else goes to stderr.
 #[derive(Debug, Clone)]
 pub struct Shell {
-    verb: &'static str,
+    verb: String,
     json: bool,
     started: Instant,
 }
 
 impl Shell {
     /// The shell of one verb, which starts now.
-    pub fn new(verb: &'static str, json: bool) -> Self {
-        Self { verb, json, started: Instant::now() }
+    pub fn new(verb: impl Into<String>, json: bool) -> Self {
+        Self { verb: verb.into(), json, started: Instant::now() }
     }
 
     /// Whether a program reads stdout.
@@ -57,7 +57,7 @@ impl Shell {
     /// `--json` it prints nothing.
     pub fn object(&self, ok: bool, fields: Fields) {
         if self.json {
-            print(&mut io::stdout().lock(), &object(self.verb, ok, self.started.elapsed().as_secs_f64(), fields));
+            print(&mut io::stdout().lock(), &object(&self.verb, ok, self.started.elapsed().as_secs_f64(), fields));
         }
     }
 

@@ -19,6 +19,8 @@ use super::shell::Shell;
 pub(crate) const HEAP: &str = "4g";
 /// ZooKeeper's usual tick. It grants session timeouts from 4 to 40 s, Kafka's 18 s among them.
 pub(crate) const TICK: Duration = Duration::from_secs(2);
+/// Large work makes a small server stop for its garbage collection, longer than Kafka's 18 s at times.
+const LARGE_WORK_SESSION: Duration = Duration::from_secs(60);
 
 /// Where the ZooKeeper is.
 #[derive(Debug, Clone, Default, Args)]
@@ -56,6 +58,13 @@ impl ZooKeeper {
         let connector = settings.client.connector()?;
         Ok(Self { settings, connector, started })
     }
+
+    /// The same, with sessions that outlive the longest pause of a busy server.
+    pub(crate) fn for_large_work(self) -> Result<Self, Failure> {
+        let Self { mut settings, started, .. } = self;
+        settings.client.session_timeout = settings.client.session_timeout.max(LARGE_WORK_SESSION);
+        Self::new(settings, started)
+    }
 }
 
 impl ZooKeeperArgs {
@@ -88,8 +97,12 @@ impl ZooKeeperArgs {
             return Err(failure);
         }
         settings.map(Some).map_err(|error| match &self.zookeeper_config {
-            Some(file) => Failure::failed(format!("{} can't be used", file.display())).because(&error),
-            None => Failure::usage("--zookeeper can't be used").because(&error),
+            Some(file) => Failure::failed(format!("{} can't be used", file.display()))
+                .because(&error)
+                .next("correct that key in the file"),
+            None => {
+                Failure::usage("--zookeeper can't be used").because(&error).next("write it as HOST:PORT[,..][/chroot]")
+            }
         })
     }
 
@@ -200,6 +213,16 @@ mod tests {
         let wrong = args(None, Some(&file)).settings().unwrap_err();
         assert!(wrong.what().contains("kafka.properties"), "{wrong}");
         assert!(wrong.reasons()[0].contains("zookeeper.set.acl"), "{wrong}");
+    }
+
+    #[test]
+    fn large_work_gets_a_longer_session_and_keeps_a_longer_one() {
+        for (configured, expected) in [(18, 60), (90, 90)] {
+            let mut settings = args(Some("a:1"), None).settings().unwrap().unwrap();
+            settings.client.session_timeout = Duration::from_secs(configured);
+            let zookeeper = ZooKeeper::new(settings, None).unwrap().for_large_work().unwrap();
+            assert_eq!(zookeeper.settings.client.session_timeout.as_secs(), expected);
+        }
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use crate::change::{
     Acl, Change, ITERATIONS_MAX, ITERATIONS_MIN, Mechanism, Operation, PatternType, Permission, QuotaOwner, Resource,
     ResourceType, ScramKeys, Secret,
 };
-use crate::cli::{Failure, Outcome, Shell, VerbResult};
+use crate::cli::{Failure, Interrupt, Outcome, Shell, VerbResult};
 use crate::control::{ChangesMade, Request, ask};
 use crate::controller::fresh_bytes;
 
@@ -72,8 +72,8 @@ enum Topic {
         #[arg(long, default_value_t = 1, value_name = "N")]
         replication_factor: u32,
         /// A config of the topic; may be repeated
-        #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
-        config: Vec<(String, String)>,
+        #[arg(long, value_name = "KEY=VALUE")]
+        config: Vec<String>,
     },
     /// Delete a topic
     Delete {
@@ -135,8 +135,8 @@ enum ConfigChange {
     /// Set configs
     Set {
         /// What to set. The command line is seen by others: passwords belong into a file
-        #[arg(value_name = "KEY=VALUE", value_parser = pair, required_unless_present = "from_file")]
-        values: Vec<(String, String)>,
+        #[arg(value_name = "KEY=VALUE", required_unless_present = "from_file")]
+        values: Vec<String>,
         /// Also set what is in this properties file; - reads stdin
         #[arg(long, value_name = "FILE")]
         from_file: Option<PathBuf>,
@@ -156,8 +156,8 @@ enum Quota {
         #[command(flatten)]
         owner: OwnerArgs,
         /// What to set
-        #[arg(value_name = "KEY=NUMBER", value_parser = pair, required = true)]
-        values: Vec<(String, String)>,
+        #[arg(value_name = "KEY=NUMBER", required = true)]
+        values: Vec<String>,
     },
     /// Delete quotas
     Delete {
@@ -274,12 +274,16 @@ enum Scram {
     },
 }
 
-/// `KEY=VALUE`. An error quotes the key alone: the value may be a password.
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
+/// The pairs that were typed as `KEY=VALUE`. They are split here and not by clap, which quotes what it refuses: one that is
+/// wrong may be a password all the same, so an error tells only which one it is.
+fn pairs(typed: Vec<String>, form: &str) -> Result<Vec<(String, String)>, Failure> {
+    let pair = |(number, text): (usize, String)| match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write it as KEY=VALUE".to_owned()),
-    }
+        _ => Err(Failure::usage(format!("number {} of what is to be set is no {form}", number + 1))
+            .why("it has no = with a key before it; it is not shown here, since it may be a password")
+            .next(format!("write each as {form}, in quotes if it has spaces"))),
+    };
+    typed.into_iter().enumerate().map(pair).collect()
 }
 
 /// `TYPE:NAME`.
@@ -296,8 +300,12 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
         Failure::usage("no controller is named").next("add --data-dir DIR, the directory of the running `migrate`")
     })?;
     let request = args.what.request()?;
+    let interrupt = Interrupt::listen().map_err(|error| Failure::failed("can't listen for Ctrl-C").because(&error))?;
     let mut told = Told::new(shell, "change", "changes");
-    let made = ask::<ChangesMade>(&data_dir, &request, |progress| told.hear(&progress)).await?;
+    let made = tokio::select! {
+        made = ask::<ChangesMade>(&data_dir, &request, |progress| told.hear(&progress)) => made?,
+        () = interrupt.requested() => return Err(interrupted(&request, told.done())),
+    };
     drop(told);
     let made = made.ok_or_else(|| {
         Failure::failed(format!("no controller holds {}", data_dir.display()))
@@ -305,6 +313,23 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
             .next("start `migrate` with this --data-dir, and try again")
     })?;
     Ok(report(&made))
+}
+
+/// What is known when the controller's answer is not waited for. `done` is how many it has told of.
+fn interrupted(request: &Request, done: u64) -> Failure {
+    let failure = Failure::failed("interrupted");
+    match request {
+        Request::Random { count, seed } => failure
+            .why(format!("the controller has told of {done} of {count} changes; what was on its way may be made, too"))
+            .next(format!(
+                "to make the rest: change random --count {} --seed {seed}; `status` says where the log ends",
+                count.saturating_sub(done)
+            ))
+            .field("made_at_least", done),
+        _ => failure
+            .why("it is not known whether the change was made")
+            .next("look whether it is there before you try again: `dump-log` shows the end of the log"),
+    }
 }
 
 fn report(made: &ChangesMade) -> Outcome {
@@ -323,7 +348,7 @@ fn report(made: &ChangesMade) -> Outcome {
 impl What {
     fn request(self) -> Result<Request, Failure> {
         let change = match self {
-            Self::Topic(topic) => topic.change(),
+            Self::Topic(topic) => topic.change()?,
             Self::Config(config) => config.change()?,
             Self::Quota(quota) => quota.change()?,
             Self::Acl(AclChange::Add(acl)) => Change::AddAcl(acl.acl()),
@@ -336,16 +361,16 @@ impl What {
 }
 
 impl Topic {
-    fn change(self) -> Change {
-        match self {
+    fn change(self) -> Result<Change, Failure> {
+        Ok(match self {
             Self::Create { name, partitions, replication_factor, config } => {
-                Change::CreateTopic { name, partitions, replication_factor, configs: secrets(config) }
+                Change::CreateTopic { name, partitions, replication_factor, configs: secrets(config)? }
             }
             Self::Delete { name } => Change::DeleteTopic { name },
             Self::AddPartitions { name, total } => Change::AddPartitions { name, total },
             Self::Reassign { name, partition, replicas } => Change::Reassign { name, partition, replicas },
             Self::Elect { name, partition } => Change::ElectPreferredLeader { name, partition },
-        }
+        })
     }
 }
 
@@ -362,7 +387,7 @@ impl Config {
                     Some(file) => properties(&file)?,
                     None => BTreeMap::new(),
                 };
-                all.extend(secrets(values));
+                all.extend(secrets(values)?);
                 Change::SetConfigs { resource, values: all }
             }
             ConfigChange::Delete { keys } => Change::DeleteConfigs { resource, keys: keys.into_iter().collect() },
@@ -374,13 +399,13 @@ impl Quota {
     fn change(self) -> Result<Change, Failure> {
         Ok(match self {
             Self::Set { owner, values } => {
-                let number = |(key, value): (String, String)| match value.parse::<f64>() {
-                    Ok(number) => Ok((key, number)),
-                    Err(_) => {
-                        Err(Failure::usage(format!("{value:?} is no number")).next(format!("write {key}=NUMBER")))
-                    }
-                };
-                let values = values.into_iter().map(number).collect::<Result<_, _>>()?;
+                let number =
+                    |(key, value): (String, String)| match value.parse::<f64>() {
+                        Ok(number) => Ok((key, number)),
+                        Err(_) => Err(Failure::usage(format!("what {key} is to be is no number"))
+                            .next(format!("write {key}=NUMBER"))),
+                    };
+                let values = pairs(values, "KEY=NUMBER")?.into_iter().map(number).collect::<Result<_, _>>()?;
                 Change::SetQuotas { owner: owner.owner(), values }
             }
             Self::Delete { owner, keys } => {
@@ -410,14 +435,17 @@ impl Scram {
     }
 }
 
-fn secrets(pairs: Vec<(String, String)>) -> BTreeMap<String, Secret> {
-    pairs.into_iter().map(|(key, value)| (key, Secret::new(value))).collect()
+fn secrets(typed: Vec<String>) -> Result<BTreeMap<String, Secret>, Failure> {
+    Ok(pairs(typed, "KEY=VALUE")?.into_iter().map(|(key, value)| (key, Secret::new(value))).collect())
 }
 
 fn properties(file: &Path) -> Result<BTreeMap<String, Secret>, Failure> {
     let text = read(file)?;
-    let properties = store_zk::client::config::Properties::parse(&text)
-        .map_err(|error| Failure::failed(format!("{} can't be read as properties", name_of(file))).because(&error))?;
+    let properties = store_zk::client::config::Properties::parse(&text).map_err(|error| {
+        Failure::failed(format!("{} can't be read as properties", name_of(file)))
+            .because(&error)
+            .next("write KEY=VALUE on each line")
+    })?;
     let value = |key: &str| Secret::new(properties.get(key).unwrap_or_default());
     Ok(properties.keys().map(|key| (key.to_owned(), value(key))).collect())
 }
@@ -465,13 +493,13 @@ mod tests {
         }
     }
 
-    fn pairs<V>(values: impl IntoIterator<Item = (&'static str, V)>) -> BTreeMap<String, V> {
+    fn map<V>(values: impl IntoIterator<Item = (&'static str, V)>) -> BTreeMap<String, V> {
         values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
     #[test]
     fn every_kind_of_change_can_be_typed() {
-        let values = || pairs([("a", Secret::new("1=2")), ("b", Secret::new(""))]);
+        let values = || map([("a", Secret::new("1=2")), ("b", Secret::new(""))]);
         let alice = QuotaOwner { user: Some(Some("alice".into())), client_id: Some(None), ip: None };
         let acl = Acl {
             resource_type: ResourceType::TransactionalId,
@@ -507,7 +535,7 @@ mod tests {
             ),
             (
                 "quota set --user alice --client-id-default request_percentage=12.5",
-                Change::SetQuotas { owner: alice.clone(), values: pairs([("request_percentage", 12.5)]) },
+                Change::SetQuotas { owner: alice.clone(), values: map([("request_percentage", 12.5)]) },
             ),
             (
                 "quota delete --user alice --client-id-default x",
@@ -530,10 +558,8 @@ mod tests {
     fn what_makes_no_sense_is_wrong_usage() {
         for line in [
             "topic create",
-            "topic create t --config a",
             "topic reassign t 0",
             "config default set",
-            "config default set =x",
             "quota set --user a --user-default k=1",
             "acl add --principal User:a --operation read --resource orders",
             "acl add --principal User:a --operation fly --resource topic:orders",
@@ -542,13 +568,24 @@ mod tests {
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
-        let odd = parse("quota set --user a k=much").unwrap().what.request().unwrap_err();
-        assert_eq!(odd.exit(), crate::cli::Exit::Usage);
+        for line in [
+            "topic create t --config a",
+            "config default set =x",
+            "config topic t set a=b c",
+            "quota set --user a k",
+            "quota set --user a k=much",
+        ] {
+            let failure = parse(line).unwrap().what.request().unwrap_err();
+            assert_eq!(failure.exit(), crate::cli::Exit::Usage, "{line}");
+        }
     }
 
     #[test]
-    fn a_wrong_pair_is_not_quoted() {
-        assert!(!pair("hunter2").unwrap_err().contains("hunter2"));
+    fn who_interrupts_random_changes_learns_how_many_are_left() {
+        let lines = interrupted(&Request::Random { count: 100, seed: 7 }, 60).lines().join("\n");
+        assert!(lines.contains("60 of 100 changes") && lines.contains("--count 40 --seed 7"), "{lines}");
+        let one = change("topic delete t");
+        assert!(interrupted(&Request::Change { change: one }, 0).lines().join("\n").contains("not known whether"));
     }
 
     #[test]

@@ -12,9 +12,10 @@ use store_zk::client::config::{PasswordEncoderSettings, Properties, ZkSettings};
 use self::story::{Told, tell};
 use super::follow::{Followed, Until, follow};
 use super::migrate::{manifest, prepare};
+use super::seed::write_seed;
 use crate::cli::{Absent, Failure, Interrupt, Outcome, Shell, VerbResult, ZooKeeper, ZooKeeperArgs};
 use crate::controller::{Controller, ControllerOptions, look_first};
-use crate::seed::{self, Blueprint, HeldBrokers, Manifest, PASSWORD_ENCODER_SECRET, SeedOptions};
+use crate::seed::{Blueprint, HeldBrokers, Manifest, PASSWORD_ENCODER_SECRET, SeedOptions};
 
 /// The controller's id: far from the brokers'.
 const NODE_ID: NodeId = NodeId(3000);
@@ -46,15 +47,17 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
         SeedOptions { topics: args.topics, partitions_per_topic: args.partitions_per_topic, ..SeedOptions::default() };
     let blueprint = Blueprint::new(options).map_err(|error| Failure::usage(error.to_string()))?;
     let interrupt = Interrupt::listen().map_err(|error| Failure::failed("can't listen for Ctrl-C").because(&error))?;
-    let mut zookeeper = args.zookeeper.open(Absent::Start, shell).await?;
+    let opening = args.zookeeper.open(Absent::Start, shell);
+    let mut zookeeper = interrupt.unless_requested(opening).await?.for_large_work()?;
     // The seed's passwords are encoded with the seed's own secret.
     zookeeper.settings.password_encoder = Some(password_encoder()?);
 
     let manifest = seed(&blueprint, &zookeeper, &interrupt, shell).await?;
     let brokers = blueprint.brokers().collect();
-    let mut held = HeldBrokers::register(zookeeper.connector.as_ref(), brokers, zookeeper.settings.secure_acls).await?;
+    let holding = HeldBrokers::register(zookeeper.connector.as_ref(), brokers, zookeeper.settings.secure_acls);
+    let mut held = interrupt.unless_requested(holding).await?;
     shell.say(format_args!(
-        "brokers 1 to {} are registered: znodes that the demo holds itself, with no process behind them",
+        "brokers 1 to {} are registered, 1 as controller: znodes that the demo holds itself, with no process behind them",
         manifest.brokers.len()
     ));
 
@@ -82,15 +85,7 @@ async fn seed(
     interrupt: &Interrupt,
     shell: &Shell,
 ) -> Result<Manifest, Failure> {
-    let settings = &zookeeper.settings;
-    seed::ensure_chroot(&settings.client, settings.secure_acls).await?;
-    let session = zookeeper.connector.connect().await?;
-    let progress = shell.progress("seed", "znodes", blueprint.node_count());
-    let manifest = seed::write(session.as_ref(), blueprint, settings.secure_acls, &progress, interrupt).await?;
-    drop(progress);
-    if let Err(error) = session.close().await {
-        tracing::debug!("the session was not closed: {error}");
-    }
+    let manifest = write_seed(blueprint, zookeeper, interrupt, shell).await?;
     shell.say(format_args!(
         "seeded {}: {} topics with {} partitions, {} znodes, as a Kafka 3.9 cluster in ZooKeeper mode has them",
         zookeeper.connector.describe(),
@@ -132,7 +127,7 @@ async fn migrate_and_check(
     shell: &Shell,
 ) -> VerbResult {
     let folder = Folder::new(args.keep)?;
-    let seen = look_first(zookeeper.connector.as_ref()).await?;
+    let seen = interrupt.unless_requested(look_first(zookeeper.connector.as_ref())).await?;
     let version = MetadataVersion::LATEST_PRODUCTION;
     let data_dir = prepare(folder.data_dir(), NODE_ID, seen.cluster_id, version).await?;
     shell.say(

@@ -3,17 +3,12 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use store_zk::client::ZkConnector;
-use store_zk::client::config::ZkClientConfig;
 
 use crate::cli::{Absent, Failure, Interrupt, Outcome, Shell, VerbResult, ZooKeeper, ZooKeeperArgs};
 use crate::repository_root;
 use crate::seed::{self, Blueprint, HeldBrokers, Manifest, PASSWORD_ENCODER_SECRET, SeedOptions};
-
-/// A large seed makes a small server stop for its garbage collection, longer than Kafka's 18 s at times.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -74,10 +69,11 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
     let options = args.options();
     let blueprint = Blueprint::new(options).map_err(|error| Failure::usage(error.to_string()))?;
     let interrupt = Interrupt::listen().map_err(|error| Failure::failed("can't listen for Ctrl-C").because(&error))?;
-    let zookeeper = interrupt.unless_requested(args.zookeeper.open(Absent::Start, shell)).await?;
+    let opening = args.zookeeper.open(Absent::Start, shell);
+    let zookeeper = interrupt.unless_requested(opening).await?.for_large_work()?;
     let place = zookeeper.connector.describe();
 
-    let manifest = write(&blueprint, &zookeeper, &interrupt, shell).await?;
+    let manifest = write_seed(&blueprint, &zookeeper, &interrupt, shell).await?;
     let manifest_file = args.manifest.clone().unwrap_or_else(|| default_manifest(&manifest.options));
     write_manifest(&manifest_file, &manifest)?;
     if let Some(file) = &args.zookeeper_config_out {
@@ -104,24 +100,27 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
     let held = if args.hold_brokers {
         let brokers = blueprint.brokers().collect();
         let connector = zookeeper.connector.as_ref();
-        Some(HeldBrokers::register(connector, brokers, zookeeper.settings.secure_acls).await?)
+        let holding = HeldBrokers::register(connector, brokers, zookeeper.settings.secure_acls);
+        Some(interrupt.unless_requested(holding).await?)
     } else {
         None
     };
     stay(outcome, held, zookeeper.connector.as_ref(), &interrupt, shell).await
 }
 
-async fn write(
+/// Writes a blueprint into the empty path of a ZooKeeper, with progress.
+pub(super) async fn write_seed(
     blueprint: &Blueprint,
     zookeeper: &ZooKeeper,
     interrupt: &Interrupt,
     shell: &Shell,
 ) -> Result<Manifest, Failure> {
     let settings = &zookeeper.settings;
-    interrupt.unless_requested(seed::ensure_chroot(&settings.client, settings.secure_acls)).await?;
-    let session_timeout = settings.client.session_timeout.max(SESSION_TIMEOUT);
-    let config = ZkClientConfig { session_timeout, ..settings.client.clone() };
-    let session = config.connector()?.connect().await?;
+    let opening = async {
+        seed::ensure_chroot(&settings.client, settings.secure_acls).await?;
+        Ok(zookeeper.connector.connect().await?)
+    };
+    let session = interrupt.unless_requested(opening).await?;
     let progress = shell.progress("seed", "znodes", blueprint.node_count());
     let manifest = seed::write(session.as_ref(), blueprint, settings.secure_acls, &progress, interrupt).await?;
     if let Err(error) = session.close().await {
@@ -194,7 +193,11 @@ fn write_file(file: &Path, content: &[u8]) -> Result<(), Failure> {
         .and_then(|()| tempfile::NamedTempFile::new_in(folder))
         .and_then(|mut temporary| temporary.write_all(content).map(|()| temporary))
         .and_then(|temporary| temporary.persist(file).map_err(|error| error.error));
-    written.map(drop).map_err(|error| Failure::failed(format!("{} can't be written", file.display())).because(&error))
+    written.map(drop).map_err(|error| {
+        Failure::failed(format!("{} can't be written", file.display()))
+            .because(&error)
+            .next("check the path, its permissions and the space there; the znodes are written")
+    })
 }
 
 /// What the other verbs need to know of this cluster.

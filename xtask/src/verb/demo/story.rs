@@ -12,6 +12,7 @@ use crate::cli::{Failure, Shell};
 use crate::control::Reporter;
 use crate::controller::{Controller, CopyReport, Showing, StatusReport, VerifyReport, fresh_bytes};
 use crate::seed::{Manifest, RecordCounts};
+use crate::verb::told::{self as progress, telling};
 
 /// Bytes of a znode that are shown.
 const SHOWN_MAX: usize = 110;
@@ -60,8 +61,9 @@ pub(super) async fn tell(
         }
     }
     let start = Instant::now();
-    let (reporter, _) = Reporter::new();
-    let made = controller.random_changes(random, RANDOM_SEED, &reporter).await?;
+    let (reporter, reports) = Reporter::new();
+    let making = controller.random_changes(random, RANDOM_SEED, &reporter);
+    let made = telling(making, reports, progress::Told::new(shell, "change", "changes")).await?;
     arrival(controller, made.last_offset).await?;
     let seconds = start.elapsed().as_secs_f64();
     let changes_per_second = if seconds > 0.0 { made.changes as f64 / seconds } else { 0.0 };
@@ -76,7 +78,9 @@ pub(super) async fn tell(
         tracing::debug!("the session was not closed: {error}");
     }
 
-    let verified = controller.verify(Showing { differences_max: 100, secrets: false }, &reporter).await?;
+    let (reporter, reports) = Reporter::new();
+    let comparing = controller.verify(Showing { differences_max: 100, secrets: false }, &reporter);
+    let verified = telling(comparing, reports, progress::Told::new(shell, "compare", "znodes")).await?;
     let status = controller.status().await;
     let copy = status.copy.clone().unwrap_or_default();
     let copied = copied_records(&copy);
