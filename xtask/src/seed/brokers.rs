@@ -12,6 +12,8 @@ pub struct SeedBroker {
     pub path: String,
     /// Its JSON.
     pub data: Vec<u8>,
+    /// When it registered, in milliseconds since 1970.
+    pub registered_ms: i64,
 }
 
 /// Brokers 1 to `count`, inclusive. They answer nothing: their hosts don't exist.
@@ -26,6 +28,7 @@ pub(super) fn brokers(seed: u64, count: u32, awkward: bool, started_ms: i64) -> 
             5 => 2,
             _ => 5,
         };
+        let registered_ms = started_ms + i64::from(random.below(60_000));
         let host = format!("broker-{id}.kafka.example");
         let (internal, plain) = if kind == 2 { ("SASL_SSL", false) } else { ("PLAINTEXT", true) };
         let (client, protocol) = if version >= 4 { ("EXTERNAL", "SSL") } else { ("SSL", "SSL") };
@@ -35,7 +38,7 @@ pub(super) fn brokers(seed: u64, count: u32, awkward: bool, started_ms: i64) -> 
             .raw("host", if plain { quote(&host) } else { "null".to_owned() })
             .number("port", if plain { 9092 } else { -1 })
             .number("jmx_port", if kind == 1 { 9999 } else { -1 })
-            .text("timestamp", &(started_ms + i64::from(random.below(60_000))).to_string())
+            .text("timestamp", &registered_ms.to_string())
             .raw("endpoints", array(endpoints.iter().map(|endpoint| quote(endpoint))));
         let json = match (version, kind) {
             // Kafka reads null as no rack.
@@ -54,6 +57,7 @@ pub(super) fn brokers(seed: u64, count: u32, awkward: bool, started_ms: i64) -> 
             id: i32::try_from(id).unwrap_or(i32::MAX),
             path: format!("/brokers/ids/{id}"),
             data: json.shuffled(&mut random).into_bytes(),
+            registered_ms,
         }
     })
 }

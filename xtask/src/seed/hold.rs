@@ -16,17 +16,23 @@ use crate::cli::Failure;
 /// Pause before something that failed is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Registered brokers: they stay as long as the session behind them. No process answers for them, so to anybody who
-/// calls them they are dead.
+const CONTROLLER: &str = "/controller";
+const CONTROLLER_EPOCH: &str = "/controller_epoch";
+
+/// Registered brokers, the first of them also as the cluster's controller: they stay as long as the session behind them.
+/// No process answers for them, so to anybody who calls them they are dead.
 pub struct HeldBrokers {
     session: Arc<dyn ZkSession>,
     brokers: Vec<SeedBroker>,
+    /// Version of `/controller_epoch` at the start: whoever is elected or claims moves it on.
+    controller_epoch: Option<ZkVersion>,
     secure: bool,
 }
 
 impl HeldBrokers {
     /// Opens a session and registers the brokers as Kafka does: each is created without data and then set, in one multi.
-    /// So a registration has version 1, and its czxid is the broker's epoch.
+    /// So a registration has version 1, and its czxid is the broker's epoch. The first broker takes `/controller` where
+    /// nobody has it and the cluster has had a controller.
     ///
     /// # Errors
     /// [`Exit::Blocked`](crate::cli::Exit::Blocked) if one is registered already; otherwise ZooKeeper can't be reached or
@@ -36,11 +42,32 @@ impl HeldBrokers {
         brokers: Vec<SeedBroker>,
         secure: bool,
     ) -> Result<Self, Failure> {
-        let held = Self { session: connector.connect().await?, brokers, secure };
+        let session = connector.connect().await?;
+        let controller_epoch = session.exists(CONTROLLER_EPOCH).await?.map(|stat| stat.version);
+        let held = Self { session, brokers, controller_epoch, secure };
         for broker in &held.brokers {
             held.register_one(broker, Duration::ZERO).await.map_err(|error| not_registered(broker, error))?;
         }
+        held.take_controller().await?;
         Ok(held)
+    }
+
+    /// Makes the first broker the controller, unless there is one, or has been one since this began: a broker whose
+    /// controllership was claimed does not take it back.
+    async fn take_controller(&self) -> Result<(), ZkError> {
+        let (Some(broker), Some(epoch)) = (self.brokers.first(), self.controller_epoch) else { return Ok(()) };
+        let create = ZkOp::Create {
+            path: CONTROLLER.to_owned(),
+            data: controller(broker).into(),
+            acl: acl(CONTROLLER, self.secure),
+            mode: CreateMode::Ephemeral,
+        };
+        match self.session.multi(vec![ZkOp::check(CONTROLLER_EPOCH, epoch), create]).await {
+            Err(error) if !matches!(error.code(), Some(ZkCode::NodeExists | ZkCode::BadVersion | ZkCode::NoNode)) => {
+                Err(error)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Keeps the brokers registered through lost connections and expired sessions. Returns only when ZooKeeper refuses us
@@ -68,6 +95,10 @@ impl HeldBrokers {
                 Err(ZkError::Unknown { .. }) => return Ok(()),
                 Err(error) => return Err(not_registered(broker, error)),
             }
+        }
+        match self.take_controller().await {
+            Ok(()) | Err(ZkError::Unknown { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
         tracing::warn!("the brokers are registered again");
         Ok(())
@@ -123,6 +154,12 @@ impl HeldBrokers {
     pub async fn release(self) {
         close(self.session.as_ref()).await;
     }
+}
+
+/// What a broker of Kafka 3.4 to 3.9 writes into `/controller` once it is elected.
+fn controller(broker: &SeedBroker) -> String {
+    let SeedBroker { id, registered_ms, .. } = broker;
+    format!(r#"{{"version":2,"brokerid":{id},"timestamp":"{registered_ms}","kraftControllerEpoch":-1}}"#)
 }
 
 fn not_registered(broker: &SeedBroker, error: ZkError) -> Failure {
@@ -209,6 +246,48 @@ mod on_the_fake {
         zookeeper.foreign(vec![ZkOp::delete("/brokers/ids/3", None)]).unwrap();
         keep_until(&mut held, &zookeeper, |brokers| brokers.len() == 6).await;
         assert!(registered(&zookeeper).iter().all(|(_, version, owner)| (*version, *owner) == (1, id.0)));
+        held.release().await;
+    }
+
+    /// The broker in `/controller`, and the session that holds it.
+    fn held_controller(zookeeper: &FakeZooKeeper) -> Option<(i64, i64)> {
+        let node = zookeeper.dump().remove(CONTROLLER)?;
+        let json: serde_json::Value = serde_json::from_slice(&node.data).unwrap();
+        assert_eq!((&json["version"], &json["kraftControllerEpoch"]), (&2.into(), &(-1).into()));
+        assert!(json["timestamp"].as_str().unwrap().parse::<i64>().unwrap() > 0);
+        Some((json["brokerid"].as_i64().unwrap(), node.stat.ephemeral_owner))
+    }
+
+    #[tokio::test]
+    async fn the_first_broker_is_the_controller_until_somebody_claims() {
+        let zookeeper = zookeeper();
+        zookeeper.foreign(vec![ZkOp::create(CONTROLLER_EPOCH, "7", ZkAcl::world_all())]).unwrap();
+        let mut held = HeldBrokers::register(&zookeeper.connector(), brokers(), false).await.unwrap();
+        let first = held.session.session_id();
+        assert_eq!(held_controller(&zookeeper), Some((1, first.0)));
+
+        // Without a claim it is taken back with the rest.
+        zookeeper.expire(first);
+        keep_until(&mut held, &zookeeper, |brokers| brokers.len() == 6).await;
+        held.take_controller().await.unwrap();
+        let second = held.session.session_id();
+        assert_eq!(held_controller(&zookeeper), Some((1, second.0)));
+
+        let claim = vec![ZkOp::set_data(CONTROLLER_EPOCH, "8", None), ZkOp::delete(CONTROLLER, None)];
+        zookeeper.foreign(claim).unwrap();
+        held.take_controller().await.unwrap();
+        assert_eq!(held_controller(&zookeeper), None, "whoever claimed it decides what is there");
+        held.release().await;
+    }
+
+    #[tokio::test]
+    async fn a_controller_that_is_there_stays() {
+        let zookeeper = zookeeper();
+        let [epoch, other] = [(CONTROLLER_EPOCH, "7"), (CONTROLLER, "another")];
+        let create = |(path, data): (&str, &'static str)| ZkOp::create(path, data, ZkAcl::world_all());
+        zookeeper.foreign(vec![create(epoch), create(other)]).unwrap();
+        let held = HeldBrokers::register(&zookeeper.connector(), brokers(), false).await.unwrap();
+        assert_eq!(zookeeper.dump()[CONTROLLER].data, "another");
         held.release().await;
     }
 

@@ -4,7 +4,9 @@
 
 mod change;
 mod demo;
+mod full_disk;
 mod harness;
 mod migrate;
 mod refusals;
+mod takeover;
 mod verify;
