@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::dispatch::verbs;
+use crate::dispatch::{command_line, verbs};
 use crate::repository_root;
 
 /// Each document with its text.
@@ -45,6 +45,46 @@ fn every_verb_that_the_documents_name_exists() {
         for verb in verbs_named(&text) {
             assert!(known.contains(verb), "{document} names `cargo xtask {verb}`, which does not exist");
         }
+    }
+}
+
+/// docs/cli.md by its headings.
+fn reference() -> Vec<(String, String)> {
+    let text = fs::read_to_string(repository_root().join("docs/cli.md")).unwrap();
+    let sections = text.split("\n## ").map(|section| section.split_once('\n').unwrap_or((section, "")));
+    sections.map(|(heading, text)| (heading.to_owned(), text.to_owned())).collect()
+}
+
+/// The long flags of a verb and of everything below it.
+fn flags(command: &clap::Command) -> Vec<String> {
+    let own = command.get_arguments().filter(|it| !it.is_hide_set()).filter_map(clap::Arg::get_long);
+    let own = own.map(|flag| format!("--{flag}")).collect::<Vec<_>>();
+    own.into_iter().chain(command.get_subcommands().flat_map(flags)).collect()
+}
+
+#[test]
+fn the_reference_has_every_verb_and_every_flag() {
+    let sections = reference();
+    let text_of = |heading: &str| sections.iter().find(|(found, _)| found == heading).map(|(_, text)| text.as_str());
+    let shared = text_of("What all verbs share").unwrap();
+    for verb in command_line().get_subcommands() {
+        let name = verb.get_name();
+        let text =
+            text_of(name).or_else(|| text_of("For developers").filter(|text| text.contains(&format!("| `{name}"))));
+        let text = text.unwrap_or_else(|| panic!("docs/cli.md does not have {name}"));
+        for flag in flags(verb) {
+            let has = |text: &str| text.split(|c: char| c != '-' && !c.is_alphanumeric()).any(|word| word == flag);
+            assert!(has(text) || has(shared), "docs/cli.md does not have {flag} of {name}");
+        }
+    }
+}
+
+/// Holds the fields that a verb prints against docs/cli.md.
+pub(crate) fn assert_fields_are_documented<'a>(fields: impl IntoIterator<Item = &'a str>) {
+    let sections = reference();
+    for field in fields {
+        let quoted = format!("`{field}`");
+        assert!(sections.iter().any(|(_, text)| text.contains(&quoted)), "docs/cli.md does not have {quoted}");
     }
 }
 

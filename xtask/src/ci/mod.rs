@@ -41,7 +41,8 @@ pub(crate) async fn run(stages: &[Stage], shell: &Shell, interrupt: &Interrupt) 
         let started = Instant::now();
         let end = tokio::select! {
             end = run_stage(*stage, &tree_before, shell, interrupt) => end,
-            () = interrupt.requested() => return Err(Failure::failed("the checks were interrupted")),
+            () = interrupt.requested() => return Err(Failure::failed("the checks were interrupted")
+                .next("`cargo xtask ci STAGE..` runs only the stages that are named")),
         };
         let (result, detail) = match end {
             End::Passed(detail) => (PASSED, detail),
@@ -101,7 +102,9 @@ mod tests {
     #[test]
     fn one_failed_stage_fails_the_whole() {
         let shell = Shell::new("ci", true);
-        assert!(report(&[row("format", "passed", "")], &shell).is_ok());
+        let passed = report(&[row("format", "passed", "")], &shell).unwrap().into_fields().unwrap();
+        let of_a_row = passed["stages"][0].as_object().unwrap().keys();
+        crate::documents::assert_fields_are_documented(passed.keys().chain(of_a_row).map(String::as_str));
         let failure = report(&[row("format", "passed", ""), row("tests", "FAILED", "")], &shell).unwrap_err();
         assert_eq!(failure.what(), "failed: tests");
     }

@@ -36,6 +36,25 @@ pub(crate) struct Args {
     partitions_per_topic: u32,
 }
 
+/// Changes that are asked for in a round of dual writing: more than can be made before the kill.
+const CHANGES: &str = "1000000";
+
+/// What comparisons have counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counts {
+    compared: u64,
+    divergent: u64,
+}
+
+/// What the rounds of dual writing came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Changed {
+    /// Rounds in which changes had been made and more were on their way when the kill came.
+    rounds: u32,
+    /// Records of changes that were in the log after a kill.
+    records: i64,
+}
+
 /// A cluster of its own, in a path of the ZooKeeper, with a data directory of its own.
 struct Cluster {
     config: PathBuf,
@@ -56,52 +75,71 @@ async fn rounds(args: &Args, servers: &str, folder: &Path, random: &mut Random, 
     let began = Instant::now();
     undisturbed.migrate_until_dual_write().await?;
     let copy_time = began.elapsed();
-    let compared = undisturbed.verify().await?;
+    let mut counts = undisturbed.verify().await?;
+    let compared = counts.compared;
     shell.say(format!("undisturbed: {:.1} s to dual write, {compared} znodes compared", copy_time.as_secs_f64()));
 
     let mut interrupted = 0;
     let progress = shell.progress("kills in the copy", "kills", args.kills.into());
     for round in 0..args.kills {
+        let label = |failure: Failure| failure.while_doing(format!("copy round {round}"));
         let cluster = Cluster::seeded(args, servers, folder, &format!("copy-{round}")).await?;
         let after = copy_time.mul_f64(f64::from(random.below(1000)) / 1000.0);
         interrupted += u32::from(cluster.killed_migration(after).await?);
-        cluster.migrate_until_dual_write().await.map_err(|error| error.while_doing(format!("copy round {round}")))?;
-        let now = cluster.verify().await.map_err(|error| error.while_doing(format!("copy round {round}")))?;
-        if now != compared {
-            return Err(Failure::divergent(format!(
-                "copy round {round}: {now} znodes compared, undisturbed {compared}"
-            )));
+        cluster.migrate_until_dual_write().await.map_err(label)?;
+        let now = cluster.verify().await.map_err(label)?;
+        if now.compared != compared {
+            let what = format!("{} znodes compared, undisturbed {compared}", now.compared);
+            return Err(label(Failure::divergent(what).next("run again with the same --seed, and report this")));
         }
+        counts.divergent += now.divergent;
         progress.advance(1);
     }
     drop(progress);
-    shell.say(format!(
-        "copy: {} kills, {interrupted} of them before dual write, all completed, divergent 0",
-        args.kills
-    ));
+    shell.say(format!("copy: {} kills, {interrupted} of them before dual write, all completed", args.kills));
 
+    let mut changed = Changed::default();
     let progress = shell.progress("kills in dual write", "kills", args.kills.into());
-    let before = undisturbed.log_end().await?;
     for round in 0..args.kills {
-        let label = || format!("dual-write round {round}");
+        let label = |failure: Failure| failure.while_doing(format!("dual-write round {round}"));
         let mut controller = undisturbed.start_migration(&[])?;
-        let result = undisturbed.change_and_kill(&mut controller, random, round).await;
+        let result = undisturbed.change_and_kill(&mut controller, random).await;
         end(&mut controller).await;
-        result.map_err(|error| error.while_doing(label()))?;
-        undisturbed.migrate_until_dual_write().await.map_err(|error| error.while_doing(label()))?;
-        undisturbed.verify().await.map_err(|error| error.while_doing(label()))?;
+        let made = result.map_err(label)?;
+        changed.rounds += u32::from(made > 0);
+        changed.records += made;
+        undisturbed.migrate_until_dual_write().await.map_err(label)?;
+        let now = undisturbed.verify().await.map_err(label)?;
+        counts = Counts { compared: now.compared, divergent: counts.divergent + now.divergent };
         progress.advance(1);
     }
     drop(progress);
-    let records = undisturbed.log_end().await? - before;
-    Ok(Outcome::done()
-        .say(format!("dual write: {} kills under {records} records of changes, all completed, divergent 0", args.kills))
-        .field("kills_in_copy", args.kills)
-        .field("kills_before_dual_write", interrupted)
-        .field("kills_in_dual_write", args.kills)
-        .field("records_in_dual_write", records)
-        .field("compared_znodes", compared)
-        .field("divergent_znodes", 0))
+    conclude(args.kills, interrupted, changed, counts)
+}
+
+/// Kills that hit nothing prove nothing, so they are no success.
+fn conclude(kills: u32, interrupted: u32, changed: Changed, counts: Counts) -> VerbResult {
+    let fields: [(&str, Value); 7] = [
+        ("kills_in_copy", kills.into()),
+        ("kills_before_dual_write", interrupted.into()),
+        ("kills_in_dual_write", kills.into()),
+        ("kills_under_changes", changed.rounds.into()),
+        ("records_in_dual_write", changed.records.into()),
+        ("compared_znodes", counts.compared.into()),
+        ("divergent_znodes", counts.divergent.into()),
+    ];
+    if kills > 0 && (interrupted == 0 || changed.rounds == 0) {
+        let failure = Failure::failed("the kills came when there was nothing to interrupt")
+            .why(format!("{interrupted} of {kills} came before dual write, {} while changes were made", changed.rounds))
+            .next("run it again with more --kills, more --topics or another --seed");
+        return Err(fields.into_iter().fold(failure, |failure, (key, value)| failure.field(key, value)));
+    }
+    let outcome = Outcome::done().say(format!(
+        "dual write: {kills} kills, {} of them while changes were made ({} records), all completed; divergent {} of {} \
+         znodes",
+        changed.rounds, changed.records, counts.divergent, counts.compared
+    ));
+    Ok(fields.into_iter().fold(outcome, |outcome, (key, value)| outcome.field(key, value)))
 }
 
 impl Cluster {
@@ -149,12 +187,14 @@ impl Cluster {
         finished("migrate", command).await.map(drop)
     }
 
-    /// Makes changes through a running controller and kills the controller in their middle.
-    async fn change_and_kill(&self, controller: &mut Child, random: &mut Random, round: u32) -> Result<(), Failure> {
+    /// Makes changes through a running controller and kills the controller in their middle. Returns how many records of
+    /// changes the log had got by then; 0 if no change was on its way.
+    async fn change_and_kill(&self, controller: &mut Child, random: &mut Random) -> Result<i64, Failure> {
         self.wait_for_dual_write(controller).await?;
-        let seed = (u64::from(round) + 1).to_string();
-        let changing = self.command("change", &["random", "--count", "5000", "--seed", &seed])?;
-        let after = Duration::from_millis(50 + u64::from(random.below(1500)));
+        let before = self.log_end().await?;
+        let seed = random.below(u32::MAX).to_string();
+        let changing = self.command("change", &["random", "--count", CHANGES, "--seed", &seed])?;
+        let after = Duration::from_millis(200 + u64::from(random.below(500)));
         let (_, changed) = tokio::join!(
             async {
                 tokio::time::sleep(after).await;
@@ -162,11 +202,13 @@ impl Cluster {
             },
             output(changing)
         );
-        // The change itself fails with its controller. What matters is that it ends.
-        changed.map(drop)
+        // The change fails with its controller. One that did not was done before the kill.
+        let (status, _) = changed?;
+        let made = self.log_end().await? - before;
+        Ok(if status.success() { 0 } else { made })
     }
 
-    /// End of the log (exclusive), once no controller runs.
+    /// End of the log (exclusive), as a running controller or the directory says.
     async fn log_end(&self) -> Result<i64, Failure> {
         let object = finished("status", self.command("status", &[])?).await?;
         let offset = object.get("log_end_offset").and_then(Value::as_i64);
@@ -192,17 +234,20 @@ impl Cluster {
         }
     }
 
-    /// Compares everything. Returns how many znodes were compared; a divergence is a failure.
-    async fn verify(&self) -> Result<u64, Failure> {
+    /// Compares everything. A divergence is a failure.
+    async fn verify(&self) -> Result<Counts, Failure> {
         let mut command = self.command("verify", &[])?;
         command.arg("--zookeeper-config").arg(&self.config);
         let object = finished("verify", command).await?;
-        let total = |field: &str| object.pointer(&format!("/{field}")).and_then(Value::as_u64);
-        match (total("compared"), total("divergent")) {
-            (Some(compared), Some(0)) if compared > 0 => Ok(compared),
-            _ => Err(Failure::divergent("verify does not say that everything is equal").why(object.to_string())),
-        }
+        counted(&object)
+            .filter(|counts| counts.compared > 0 && counts.divergent == 0)
+            .ok_or_else(|| Failure::divergent("verify does not say that everything is equal").why(object.to_string()))
     }
+}
+
+fn counted(object: &Value) -> Option<Counts> {
+    let count = |field: &str| object.get(field).and_then(Value::as_u64);
+    Some(Counts { compared: count("compared")?, divergent: count("divergent")? })
 }
 
 fn this_program(verb: &str) -> Result<Command, Failure> {
@@ -242,8 +287,38 @@ async fn finished(what: &str, command: Command) -> Result<Value, Failure> {
     let reason = object.get("error").and_then(Value::as_str).unwrap_or("it said nothing").to_owned();
     let failure = Failure::failed(format!("{what} failed ({status})")).why(reason);
     Err(match status.code() {
-        Some(4) => Failure::divergent(failure.to_string()).field("verify", object),
+        Some(4) => {
+            let Counts { compared, divergent } = counted(&object).unwrap_or_default();
+            let failure = Failure::divergent(failure.to_string()).field("verify", object);
+            failure.field("compared_znodes", compared).field("divergent_znodes", divergent)
+        }
         Some(5) => Failure::damaged(failure.to_string()),
         _ => failure,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Exit;
+
+    #[test]
+    fn kills_that_hit_nothing_are_no_success() {
+        let counts = Counts { compared: 9, divergent: 0 };
+        let changed = |rounds| Changed { rounds, records: 7 };
+        assert_eq!(conclude(5, 0, changed(5), counts).unwrap_err().exit(), Exit::Failed);
+        assert_eq!(conclude(5, 5, changed(0), counts).unwrap_err().exit(), Exit::Failed);
+        let fields = conclude(5, 1, changed(2), counts).unwrap().into_fields().unwrap();
+        assert_eq!((&fields["kills_under_changes"], &fields["records_in_dual_write"]), (&2.into(), &7.into()));
+        assert_eq!((&fields["compared_znodes"], &fields["divergent_znodes"]), (&9.into(), &0.into()));
+        crate::documents::assert_fields_are_documented(fields.keys().map(String::as_str));
+    }
+
+    #[test]
+    fn a_comparison_counts_only_with_both_numbers() {
+        let counts = |json: &str| counted(&serde_json::from_str(json).unwrap());
+        assert_eq!(counts(r#"{"compared":3,"divergent":1}"#), Some(Counts { compared: 3, divergent: 1 }));
+        assert_eq!(counts(r#"{"compared":3}"#), None);
+        assert_eq!(counts("null"), None);
+    }
 }

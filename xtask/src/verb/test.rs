@@ -24,7 +24,7 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
     Err(fields(&report).into_iter().fold(failure, |failure, (key, value)| failure.field(key, value)))
 }
 
-fn fields(report: &Report) -> [(&'static str, serde_json::Value); 6] {
+fn fields(report: &Report) -> [(&'static str, serde_json::Value); 7] {
     [
         ("passed", report.passed().into()),
         ("failed", report.failed().into()),
@@ -32,5 +32,16 @@ fn fields(report: &Report) -> [(&'static str, serde_json::Value); 6] {
         ("tests", serde_json::json!(report.rows)),
         ("failures", serde_json::json!(report.failures)),
         ("not_run", serde_json::json!(report.not_run)),
+        ("idle_backends", serde_json::json!(report.idle_backends)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_is_documented() {
+        crate::documents::assert_fields_are_documented(fields(&Report::default()).map(|(name, _)| name));
+    }
 }
