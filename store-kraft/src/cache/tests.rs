@@ -107,7 +107,8 @@ fn copy(source: &Path, target: &Path) {
 }
 
 /// Whatever happens to sled's files: an image that was stored, or none; never a wrong one, never a panic, and the next
-/// image can be stored.
+/// image can be stored. It happens that sled never comes back from such files: then nobody waits for ever, and the folder
+/// stays in use.
 #[test]
 fn a_garbled_cache_is_set_aside_and_built_anew() {
     let parent = tempfile::tempdir().unwrap();
@@ -134,7 +135,11 @@ fn a_garbled_cache_is_set_aside_and_built_anew() {
         }
         fs::write(dir.join("db"), garbled).unwrap();
         let (cache, trouble) = ImageCache::open(&dir, ());
-        let cache = cache.unwrap();
+        let Some(cache) = cache else {
+            let trouble = trouble.unwrap();
+            assert!(trouble.contains("gave no answer"), "step {step}: {trouble}");
+            continue;
+        };
         let loaded = load(&cache);
         if let Ok(Some(loaded)) = &loaded {
             assert!(loaded.same_metadata(&stored), "step {step}");
@@ -142,7 +147,13 @@ fn a_garbled_cache_is_set_aside_and_built_anew() {
         set_aside += usize::from(trouble.is_some() || loaded.is_err());
         cache.store(stored.clone(), MARK);
         cache.close();
-        let cache = open(&dir);
+        let (cache, trouble) = ImageCache::open(&dir, ());
+        let Some(cache) = cache else {
+            let trouble = trouble.unwrap();
+            assert!(trouble.contains("someone else has it open"), "step {step}: {trouble}");
+            continue;
+        };
+        assert_eq!(trouble, None, "step {step}");
         assert!(load(&cache).unwrap().unwrap().same_metadata(&stored), "step {step}");
         cache.close();
     }
