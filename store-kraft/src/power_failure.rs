@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use metadata_core::id::{NodeId, Offset};
 use metadata_core::image::ConfigResource;
@@ -128,6 +129,9 @@ impl Platters {
 
 const NODE: NodeId = NodeId(1);
 
+/// A log that lost its entries, but not its vote, waits for an election that can't be.
+const OPEN_MAX: Duration = Duration::from_secs(30);
+
 /// Sidecars and snapshots all the time.
 fn options(dir: &Path) -> KraftLogOptions {
     let mut options = KraftLogOptions::new(dir, NODE, "cluster");
@@ -184,7 +188,9 @@ async fn what_was_acknowledged_is_there_when_only_what_was_synced_is() {
         }
         let left = tempfile::tempdir().unwrap();
         platters.leave(dir.path(), left.path());
-        let log = KraftLog::open(options(left.path())).await.unwrap_or_else(|error| panic!("after {said}: {error}"));
+        let opened = tokio::time::timeout(OPEN_MAX, KraftLog::open(options(left.path()))).await;
+        let opened = opened.unwrap_or_else(|_| panic!("after {said}: nobody is elected"));
+        let log = opened.unwrap_or_else(|error| panic!("after {said}: {error}"));
         for (offset, count) in &acknowledged {
             let there = log.image().config(&ConfigResource::topic(format!("topic-{offset}"))).is_some();
             assert!(there || *count > moment, "after {said}: offset {offset} was acknowledged");
