@@ -8,17 +8,41 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::disk::During;
 use metadata_core::error::{Error, ErrorKind, Result};
+
+use super::layout::Layout;
+use crate::disk::During;
 
 /// Held while this process owns the data directory. The operating system gives it up when the process ends, however it
 /// ends.
 #[derive(Debug)]
-pub(crate) struct DirectoryLock {
+pub struct DirectoryLock {
     file: File,
 }
 
 impl DirectoryLock {
+    /// Takes the lock of a data directory: the file `.lock` in it, which is made if it is not there.
+    ///
+    /// # Errors
+    /// `Unavailable`: another process has it, or the lock's file can't be opened.
+    pub fn take(data_dir: &Path) -> Result<Self> {
+        Self::acquire(&Layout::new(data_dir).lock())
+    }
+
+    /// Who has the lock of a data directory, for people: `process 4711`, say. `None` when nobody has it; it is not taken.
+    ///
+    /// # Errors
+    /// `Unavailable`: the lock's file is there and can't be read.
+    pub fn held_by(data_dir: &Path) -> Result<Option<String>> {
+        let path = Layout::new(data_dir).lock();
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.during("open the lock", &path)?,
+        };
+        let held = system::is_held(&file).during("look at the lock", &path)?;
+        Ok(held.then(|| named_holder(&file, &path)))
+    }
+
     /// Takes the lock, or says who has it.
     ///
     /// # Errors
@@ -27,7 +51,7 @@ impl DirectoryLock {
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).to_owned();
         let file = options.open(path).during("open the lock", path)?;
         if !system::try_lock(&file).during("lock", path)? {
-            let holder = holder(&file, path).map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
+            let holder = named_holder(&file, path);
             let dir = path.parent().unwrap_or(path).display();
             let message = format!("the data directory {dir} is in use by {holder}; stop it, or talk to it instead");
             return Err(Error::not_applied(ErrorKind::Unavailable, message));
@@ -51,6 +75,10 @@ impl Drop for DirectoryLock {
         let _ = self.file.set_len(0);
         system::unlock(&self.file);
     }
+}
+
+fn named_holder(file: &File, path: &Path) -> String {
+    holder(file, path).map_or_else(|| "another process".to_owned(), |id| format!("process {id}"))
 }
 
 /// The process that has the lock: as the kernel says of Kafka's kind of lock, or as the holder of ours wrote into the file.
@@ -93,11 +121,21 @@ mod system {
         let _ = fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK)));
     }
 
+    /// Whether another open file or process has it.
+    pub(super) fn is_held(file: &File) -> io::Result<bool> {
+        Ok(i32::from(in_the_way(file)?.l_type) != libc::F_UNLCK)
+    }
+
     /// The process that has it, if it is a lock of a process and not of an open file.
     pub(super) fn holder(file: &File) -> Option<libc::pid_t> {
+        in_the_way(file).ok().map(|lock| lock.l_pid).filter(|id| *id > 0)
+    }
+
+    /// The lock that keeps us from taking it; `F_UNLCK` if none does.
+    fn in_the_way(file: &File) -> io::Result<libc::flock> {
         let mut lock = whole_file(libc::F_WRLCK);
-        fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock)).ok()?;
-        (lock.l_pid > 0).then_some(lock.l_pid)
+        fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock))?;
+        Ok(lock)
     }
 }
 
@@ -118,6 +156,14 @@ mod system {
         let _ = file.unlock();
     }
 
+    pub(super) fn is_held(file: &File) -> io::Result<bool> {
+        match file.try_lock_shared() {
+            Ok(()) => file.unlock().map(|()| false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     pub(super) fn holder(_file: &File) -> Option<i32> {
         None
     }
@@ -136,8 +182,17 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
         assert!(error.to_string().contains(&dir.path().display().to_string()), "{error}");
+        assert_eq!(DirectoryLock::held_by(dir.path()).unwrap(), Some(format!("process {}", std::process::id())));
         drop(held);
-        DirectoryLock::acquire(&path).unwrap();
+        assert_eq!(DirectoryLock::held_by(dir.path()).unwrap(), None);
+        DirectoryLock::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_directory_without_a_lock_is_held_by_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(DirectoryLock::held_by(dir.path()).unwrap(), None);
+        assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "a look makes nothing");
     }
 
     /// What a child process has between fork and exec.
@@ -196,6 +251,7 @@ mod kafka {
         let error = DirectoryLock::acquire(&path).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.to_string().contains(&format!("in use by process {};", child.id())), "{error}");
+        assert_eq!(DirectoryLock::held_by(dir.path()).unwrap(), Some(format!("process {}", child.id())));
         drop(child.stdin.take());
         // What else it has to say is let through.
         lines.for_each(drop);

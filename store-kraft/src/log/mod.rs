@@ -30,6 +30,7 @@ pub(crate) mod writer;
 pub use damage::Damage;
 pub use dump::{Dump, DumpItem, DumpedBatch, DumpedRecord, RecordContent};
 pub use layout::SnapshotId;
+pub use lock::DirectoryLock;
 pub use properties::MetaProperties;
 
 #[cfg(test)]

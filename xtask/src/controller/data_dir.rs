@@ -1,13 +1,14 @@
 //! The data directory: made on first use, and refused when it is another cluster's.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io::{self, Write as _};
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use metadata_core::id::NodeId;
 use metadata_core::metadata_version::MetadataVersion;
 use store_kraft::KraftLog;
+use store_kraft::log::DirectoryLock;
 
 use crate::cli::Failure;
 
@@ -99,7 +100,7 @@ impl DataDir {
 /// The lock of a data directory, held: no controller starts in it until this is dropped.
 #[derive(Debug)]
 pub struct DirectoryHold {
-    _file: Option<File>,
+    _lock: Option<DirectoryLock>,
 }
 
 impl DirectoryHold {
@@ -108,38 +109,23 @@ impl DirectoryHold {
     /// # Errors
     /// Blocked: a process has it. Failed: its file can't be opened.
     pub fn take(path: &Path) -> Result<Self, Failure> {
-        let lock = path.join(LOCK);
-        let mut file = match File::options().read(true).write(true).open(&lock) {
-            // Nobody has ever started in it, a copy for instance.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self { _file: None }),
-            opened => opened.map_err(|error| unusable(&lock, &error))?,
-        };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(path, &lock)),
-            Err(TryLockError::Error(error)) => return Err(unusable(&lock, &error)),
+        // Nobody has ever started in it, a copy for instance: nothing is made there.
+        if !path.join(LOCK).exists() {
+            return Ok(Self { _lock: None });
         }
-        // For whoever is refused meanwhile: the id in it is that of the holder.
-        let named = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-        named.map_err(|error| unusable(&lock, &error))?;
-        Ok(Self { _file: Some(file) })
+        let taken = DirectoryLock::take(path);
+        Ok(Self { _lock: Some(taken.map_err(|error| who_holds(path).unwrap_or_else(|| Failure::from(error)))?) })
     }
 }
 
 /// How to refuse a data directory that a process holds; `None` when no process does.
 pub fn who_holds(path: &Path) -> Option<Failure> {
-    let lock = path.join(LOCK);
-    let file = File::open(&lock).ok()?;
-    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then(|| held(path, &lock))
-}
-
-fn held(path: &Path, lock: &Path) -> Failure {
-    let id = fs::read_to_string(lock).ok().and_then(|text| text.trim().parse::<u32>().ok());
-    let holder = id.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
+    let holder = DirectoryLock::held_by(path).ok()??;
     let path = path.display();
-    Failure::blocked(format!("the data directory {path} is in use by {holder}"))
+    let held = Failure::blocked(format!("the data directory {path} is in use by {holder}"))
         .why("one process at a time may have it, and this one may just be starting or ending")
-        .next(format!("ask it (`cargo xtask status --data-dir {path}`), stop it, or try again in a moment"))
+        .next(format!("ask it (`cargo xtask status --data-dir {path}`), stop it, or try again in a moment"));
+    Some(held)
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Failure {

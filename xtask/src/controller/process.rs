@@ -239,6 +239,8 @@ impl Controller {
             lag_ms,
             claim,
             dual_write_records: status.dual_write.records,
+            foreign_writes: self.store.foreign_writes(),
+            hold_given_up: self.log.hold_given_up(),
             copy: CopyReport::of(
                 &status,
                 self.measured.times(),

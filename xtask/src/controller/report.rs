@@ -51,6 +51,10 @@ pub struct StatusReport {
     pub claim: Option<ClaimReport>,
     /// Changes that ZooKeeper has acknowledged since dual writing began in this process.
     pub dual_write_records: u64,
+    /// How often this process found that someone else had written where it was to write.
+    pub foreign_writes: u64,
+    /// Whether the log is no longer kept back to ZooKeeper's position: the next resumption is a full sync.
+    pub hold_given_up: bool,
     /// The last copy of this process, as far as it is.
     pub copy: Option<CopyReport>,
     /// The last full sync of this process.
@@ -241,6 +245,12 @@ impl StatusReport {
                     None => format!("ZooKeeper lacks {lag} records"),
                 },
             });
+        }
+        if self.hold_given_up {
+            lines.push("the log is not kept back to ZooKeeper's position any more: a full sync will follow".to_owned());
+        }
+        if self.foreign_writes > 0 {
+            lines.push(format!("SOMEONE ELSE WRITES in ZooKeeper: noticed {} times", self.foreign_writes));
         }
         lines.push(format!("brokers in /brokers/ids: {}", ids(self.brokers.iter().map(|broker| broker.id))));
         lines.extend(self.brokers.iter().filter_map(|broker| {
@@ -471,6 +481,8 @@ mod tests {
             lag_ms: Some(5),
             claim: Some(ClaimReport { zk_epoch: 7, zk_version: 7, kraft_epoch: 1 }),
             dual_write_records: 0,
+            foreign_writes: 0,
+            hold_given_up: false,
             copy: None,
             sync: None,
             topics: 1,

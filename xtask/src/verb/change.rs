@@ -14,7 +14,7 @@ use crate::change::{
 };
 use crate::cli::{Failure, Interrupt, Outcome, Shell, VerbResult};
 use crate::control::{ChangesMade, Request, ask};
-use crate::controller::fresh_bytes;
+use crate::controller::{fresh_bytes, who_holds};
 
 /// A file of a password or of configs is not longer, in bytes.
 const FILE_BYTES_MAX: u64 = 512 << 10;
@@ -307,11 +307,12 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
         () = interrupt.requested() => return Err(interrupted(&request, told.done())),
     };
     drop(told);
-    let made = made.ok_or_else(|| {
+    let nobody = || {
         Failure::failed(format!("no controller holds {}", data_dir.display()))
             .why("nobody listens at its control socket, and only a running controller can make changes")
             .next("start `migrate` with this --data-dir, and try again")
-    })?;
+    };
+    let made = made.ok_or_else(|| who_holds(&data_dir).unwrap_or_else(nobody))?;
     Ok(report(&made))
 }
 

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::cli::{Failure, Outcome, Shell, VerbResult};
 use crate::control::{Request, ask};
-use crate::controller::{DataDir, LogOnDisk, StatusReport, is_torn_end};
+use crate::controller::{DataDir, LogOnDisk, StatusReport, is_torn_end, who_holds};
 
 /// The driver's state while there is no driver.
 const NOT_RUNNING: &str = "NOT_RUNNING";
@@ -40,7 +40,10 @@ async fn on_disk(data_dir: &Path, shell: &Shell) -> Result<StatusReport, Failure
     let report = StatusReport {
         driver_state: NOT_RUNNING.to_owned(),
         migration_state: image.zk_migration_state().to_string(),
-        reason: Some("no controller answers for this data directory: start `migrate`".to_owned()),
+        reason: Some(match who_holds(&path) {
+            Some(_) => "a process holds this data directory and does not answer: it is starting or ending".to_owned(),
+            None => "no controller answers for this data directory: start `migrate`".to_owned(),
+        }),
         since_ms: None,
         attempt: 0,
         cluster_id,
@@ -55,6 +58,8 @@ async fn on_disk(data_dir: &Path, shell: &Shell) -> Result<StatusReport, Failure
         lag_ms: None,
         claim: None,
         dual_write_records: 0,
+        foreign_writes: 0,
+        hold_given_up: false,
         copy: None,
         sync: None,
         topics: image.topics().len() as u64,

@@ -64,16 +64,23 @@ async fn what_a_stranger_wrote_is_found_and_shown_without_secrets() {
 }
 
 #[tokio::test]
-async fn a_directory_that_a_starting_controller_has_locked_is_not_compared() {
+async fn a_directory_that_a_starting_controller_has_locked_is_left_to_it() {
     let cluster = Cluster::seeded(62).await;
     assert_eq!(cluster.migrate(&["--unserved-brokers", "--until", "dual-write"]).await.code, Some(0));
     let config = cluster.path("kafka.properties");
     // As a controller that has opened its log and not yet its socket.
-    let lock = std::fs::File::options().read(true).write(true).open(cluster.file("data/.lock")).unwrap();
-    lock.lock().unwrap();
-    let ended = cluster.ask("verify", &["--zookeeper-config", &config]).await;
-    assert_eq!((ended.code, &ended.object["exit_code"]), (Some(3), &3.into()), "{ended:#?}");
-    assert!(ended.stderr.contains("may just be starting") && ended.stderr.contains("try again"), "{}", ended.stderr);
+    let lock = store_kraft::log::DirectoryLock::take(&cluster.file("data")).unwrap();
+    for verb in [&["verify", "--zookeeper-config", config.as_str()][..], &["change", "topic", "create", "late"]] {
+        let ended = cluster.ask(verb[0], &verb[1..]).await;
+        assert_eq!((ended.code, &ended.object["exit_code"]), (Some(3), &3.into()), "{ended:#?}");
+        assert!(
+            ended.stderr.contains("may just be starting") && ended.stderr.contains("try again"),
+            "{}",
+            ended.stderr
+        );
+    }
+    let reason = cluster.get("status", &[]).await["reason"].to_string();
+    assert!(reason.contains("is starting or ending"), "{reason}");
     drop(lock);
     assert_eq!(cluster.get("verify", &["--zookeeper-config", &config]).await["divergent"], 0);
 }
