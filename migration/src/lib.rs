@@ -6,7 +6,7 @@
 //! - [`MigrationHandle`]: look at it ([`Status`]), or make it stand still for a moment.
 //!
 //! This crate names no store: it knows ZooKeeper as a [`MetadataStore`](metadata_core::store::MetadataStore) and the log as
-//! a [`MetadataLog`](metadata_core::log::MetadataLog). With the in-memory ones a migration looks like this:
+//! a [`MetadataLog`](metadata_core::log::MetadataLog). Once they are wired in, a migration runs like this:
 //!
 //! ```no_run
 //! # async fn example(ports: migration::Ports) -> Result<(), metadata_core::error::Error> {
