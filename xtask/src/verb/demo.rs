@@ -216,7 +216,10 @@ fn conclude(told: Told, seeded: &Manifest, kept: Option<PathBuf>, shell: &Shell)
     let mut outcome = Outcome::done()
         .say("")
         .say(format!("  {} topics, {} partitions moved from ZooKeeper to KRaft", seeded.topics, seeded.partitions))
-        .say(format!("  {records} records in one transaction, {:.1} s; every count as seeded", copy.seconds))
+        .say(format!(
+            "  {records} records and the migration state in one transaction, {:.1} s; every count as seeded",
+            copy.seconds
+        ))
         .say(format!(
             "  {} changes since, each in both places, {:.0} per second",
             told.changes, told.changes_per_second
