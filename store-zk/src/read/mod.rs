@@ -40,7 +40,7 @@ pub struct ReadCounters {
 pub struct ReadTotals {
     /// Requests sent: ZooKeeper round trips.
     pub requests: u64,
-    /// Znodes asked for.
+    /// Znodes whose data came.
     pub znodes: u64,
     /// Bytes of data received.
     pub bytes: u64,
@@ -76,7 +76,6 @@ impl BulkReader {
     /// The names of a node's children, sorted; none if there is no such node.
     pub(crate) async fn children(&self, path: &str) -> Result<Vec<String>> {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        self.counters.znodes.fetch_add(1, Ordering::Relaxed);
         match self.session.get_children(path).await {
             Ok(children) => Ok(children.names),
             Err(ZkError::Definite { code: ZkCode::NoNode, .. }) => Ok(Vec::new()),
@@ -171,7 +170,6 @@ impl Requests {
     fn issue_one(&mut self, room: Option<OwnedSemaphorePermit>) {
         let paths: Vec<String> = self.unissued.by_ref().take(READS_PER_REQUEST).collect();
         self.reader.counters.requests.fetch_add(1, Ordering::Relaxed);
-        self.reader.counters.znodes.fetch_add(paths.len() as u64, Ordering::Relaxed);
         let answer = self.reader.session.multi_read(paths.iter().cloned().map(self.request).collect());
         self.issued.push_back(Issued { paths, answer, _room: room });
     }
@@ -180,6 +178,7 @@ impl Requests {
 fn data(counters: &ReadCounters, outcome: ReadOutcome) -> Option<(Znode, bool)> {
     match outcome {
         ReadOutcome::Data(node) => {
+            counters.znodes.fetch_add(1, Ordering::Relaxed);
             counters.bytes.fetch_add(node.data.len() as u64, Ordering::Relaxed);
             let znode = Znode { data: Some(node.data).filter(|data| !data.is_empty()), version: node.stat.version };
             Some((znode, node.stat.num_children > 0))

@@ -24,7 +24,7 @@ pub struct CopyTimes {
     pub append: Duration,
     /// Requests to ZooKeeper.
     pub requests: u64,
-    /// Znodes asked for.
+    /// Znodes whose data came.
     pub znodes: u64,
     /// Bytes of data that they had.
     pub bytes: u64,
