@@ -195,14 +195,20 @@ fn check_reaches_applied(layout: &Layout, sidecar: &Sidecar, raft_log: &Opened) 
 
 /// A node saves its vote in a term before it writes an entry of it. One that forgot its vote could vote twice in a term, and
 /// start one again that it led.
+///
+/// The first entry is there before the first vote. Without it nobody is a member, and the election would never end.
 fn check_vote(layout: &Layout, raft_log: &Opened) -> Result<()> {
-    let written = raft_log.last().map_or(0, |last| last.leader_id.term);
     let voted = raft_log.term();
-    if written <= voted {
-        return Ok(());
-    }
-    let reason = format!("Raft's log has an entry of term {written}, but the vote is lost or of term {voted}");
-    let file = raftlog::vote_path(&layout.raft());
+    let (file, reason) = match raft_log.last().map(|last| last.leader_id.term) {
+        None if voted > 0 => {
+            (layout.raft(), format!("the vote is of term {voted}, and Raft's log has lost all of its entries"))
+        }
+        Some(written) if written > voted => {
+            let reason = format!("Raft's log has an entry of term {written}, but the vote is lost or of term {voted}");
+            (raftlog::vote_path(&layout.raft()), reason)
+        }
+        _ => return Ok(()),
+    };
     Err(Damage { file, position: 0, offset: None, reason }.into())
 }
 

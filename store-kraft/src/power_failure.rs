@@ -129,7 +129,7 @@ impl Platters {
 
 const NODE: NodeId = NodeId(1);
 
-/// A log that lost its entries, but not its vote, waits for an election that can't be.
+/// An election that never ends must fail the test, not hold it up.
 const OPEN_MAX: Duration = Duration::from_secs(30);
 
 /// Sidecars and snapshots all the time.

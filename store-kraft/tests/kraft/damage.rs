@@ -190,6 +190,20 @@ async fn a_vote_that_is_lost_or_older_than_the_log_is_refused_by_name() {
     open(dir.path()).await.shutdown().await.unwrap();
 }
 
+/// Killed before its first sidecar: nothing else knows that there were entries.
+#[tokio::test]
+async fn a_log_that_lost_all_entries_but_not_its_vote_is_refused() {
+    let dir = formatted();
+    let raft = dir.path().join("raft");
+    let sidecar = fs::read(raft.join("sidecar")).unwrap();
+    open(dir.path()).await.shutdown().await.unwrap();
+    fs::write(raft.join("sidecar"), sidecar).unwrap();
+    fs::remove_file(raft.join("synced")).unwrap();
+    fs::remove_file(raft.join("00000000000000000000.entries")).unwrap();
+    let error = refused(dir.path()).await.to_string();
+    assert!(error.contains("lost all of its entries"), "{error}");
+}
+
 #[tokio::test]
 async fn a_log_of_another_program_is_refused_and_left_alone() {
     let dir = stopped().await;
