@@ -16,18 +16,18 @@ use crate::log::layout::Layout;
 use crate::log::lock::DirectoryLock;
 use crate::{KraftLog, KraftLogOptions};
 
-const NODE: NodeId = NodeId(1);
+pub(crate) const NODE: NodeId = NodeId(1);
 
-fn options(dir: &Path) -> KraftLogOptions {
+pub(crate) fn options(dir: &Path) -> KraftLogOptions {
     let mut options = KraftLogOptions::new(dir, NODE, "cluster");
-    // Sidecars and snapshots all the time, and no database: what sled does on a full disk is its own affair.
+    // Sidecars and snapshots all the time, and no database: what sled does with a broken disk is its own affair.
     options.sidecar_every = 500;
     options.snapshot_every = 2_000;
     options.cache = false;
     options
 }
 
-fn config(number: i64) -> VersionedRecord {
+pub(crate) fn config(number: i64) -> VersionedRecord {
     let record = ConfigRecord {
         resource_type: 2,
         resource_name: format!("topic-{number}"),

@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use metadata_core::id::{NodeId, Offset};
+use metadata_core::id::Offset;
 use metadata_core::image::ConfigResource;
 use metadata_core::log::{Append, MetadataLog};
 use metadata_core::metadata_version::MetadataVersion;
-use metadata_core::record::{ConfigRecord, VersionedRecord};
 use metadata_core::store::Txn;
 
+use crate::KraftLog;
 use crate::disk::Disk;
-use crate::{KraftLog, KraftLogOptions};
+use crate::full_disk::{NODE, config, options};
 
 /// An operation on the disk that succeeded.
 #[derive(Debug, Clone)]
@@ -127,30 +127,8 @@ impl Platters {
     }
 }
 
-const NODE: NodeId = NodeId(1);
-
 /// An election that never ends must fail the test, not hold it up.
 const OPEN_MAX: Duration = Duration::from_secs(30);
-
-/// Sidecars and snapshots all the time.
-fn options(dir: &Path) -> KraftLogOptions {
-    let mut options = KraftLogOptions::new(dir, NODE, "cluster");
-    options.sidecar_every = 500;
-    options.snapshot_every = 2_000;
-    options.cache = false;
-    options
-}
-
-fn config(number: i64) -> VersionedRecord {
-    let record = ConfigRecord {
-        resource_type: 2,
-        resource_name: format!("topic-{number}"),
-        name: "retention.ms".into(),
-        value: Some("1".repeat(100)),
-        ..Default::default()
-    };
-    VersionedRecord::new(record, 0)
-}
 
 /// Appends, and returns the first offset of each append with how many operations there were when it was acknowledged.
 async fn appended(disk: Disk, journal: &Journal, dir: &Path) -> Vec<(i64, usize)> {

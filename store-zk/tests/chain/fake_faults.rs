@@ -6,7 +6,7 @@ use metadata_core::image::{ConfigResource, MetadataDelta};
 use metadata_core::leadership::{AfterClaim, Expected, LogExtent};
 use metadata_core::projection::Projection;
 use metadata_core::record::{ConfigRecord, TopicRecord, VersionedRecord};
-use metadata_core::store::MetadataStore;
+use metadata_core::store::{MetadataStore, StoreWriter};
 use metadata_core::uuid::Uuid;
 use store_zk::client::{CreateMode, SessionId, ZkAcl, ZkOp};
 use store_zk::project::{ProjectionContext, ZnodeOp, project};
@@ -43,6 +43,35 @@ pub(crate) async fn eventually(mut condition: impl FnMut() -> bool) -> bool {
 
 pub(crate) async fn until(condition: impl FnMut() -> bool) {
     assert!(eventually(condition).await, "it never came");
+}
+
+/// Tells the story until the server has carried out exactly so many multis; then the controller is gone with all that is in
+/// flight. Returns whether the story was over before.
+pub(crate) async fn kill_after(
+    zookeeper: &FakeZooKeeper,
+    writer: &mut dyn StoreWriter,
+    story: &Story,
+    applied: usize,
+) -> bool {
+    let session = chain_session(zookeeper);
+    zookeeper.hold(session);
+    for batch in &story.batches {
+        drop(writer.submit(batch.clone()));
+    }
+    let mut whole = false;
+    for _ in 0..applied {
+        if !eventually(|| zookeeper.held(session) > 0).await {
+            whole = true;
+            break;
+        }
+        zookeeper.release_some(session, 1);
+        tokio::task::yield_now().await;
+    }
+    zookeeper.set_reachable(false);
+    zookeeper.disconnect_after(session, 0);
+    writer.barrier().await.expect_err("nothing is reachable");
+    zookeeper.set_reachable(true);
+    whole
 }
 
 #[tokio::test]
@@ -85,25 +114,7 @@ async fn a_controller_killed_between_any_two_multis_is_succeeded_at_that_very_op
     for applied in 0.. {
         let (zookeeper, store) = cluster().await;
         let mut writer = story.begin(&store, 1).await;
-        let session = chain_session(&zookeeper);
-        zookeeper.hold(session);
-        for batch in &story.batches {
-            drop(writer.submit(batch.clone()));
-        }
-        // The server carries out exactly so many multis, then the controller is gone with all that is in flight.
-        let mut whole = false;
-        for _ in 0..applied {
-            if !eventually(|| zookeeper.held(session) > 0).await {
-                whole = true;
-                break;
-            }
-            zookeeper.release_some(session, 1);
-            tokio::task::yield_now().await;
-        }
-        zookeeper.set_reachable(false);
-        zookeeper.disconnect_after(session, 0);
-        writer.barrier().await.expect_err("nothing is reachable");
-        zookeeper.set_reachable(true);
+        let whole = kill_after(&zookeeper, &mut *writer, &story, applied).await;
 
         let successor = self::store(zookeeper.connector());
         story.succeed(&successor, 2).await;

@@ -6,7 +6,7 @@ use store_zk::testkit::fake::{FakeZooKeeper, Fault};
 use store_zk::testkit::proxy::{FaultProxy, ProxyFault, Requests};
 use store_zk::{ZkStore, testkit};
 
-use crate::fake_faults::{chain_session, cluster, eventually, obstruct, until};
+use crate::fake_faults::{chain_session, cluster, eventually, kill_after, obstruct, until};
 use crate::real_faults::{chroot_of_shared_server, connector, run};
 use crate::records::{batch, config, new_leader, remove_topic, topic};
 use crate::story::{Story, make_cluster, store};
@@ -84,24 +84,7 @@ async fn a_controller_killed_inside_a_batch_is_succeeded_there_whatever_brokers_
         let mut in_the_middle = 0;
         for applied in 0.. {
             let (zookeeper, _, mut writer) = begun(&story, broker).await;
-            let session = chain_session(&zookeeper);
-            zookeeper.hold(session);
-            for batch in &story.batches {
-                drop(writer.submit(batch.clone()));
-            }
-            let mut whole = false;
-            for _ in 0..applied {
-                if !eventually(|| zookeeper.held(session) > 0).await {
-                    whole = true;
-                    break;
-                }
-                zookeeper.release_some(session, 1);
-                tokio::task::yield_now().await;
-            }
-            zookeeper.set_reachable(false);
-            zookeeper.disconnect_after(session, 0);
-            writer.barrier().await.expect_err("nothing is reachable");
-            zookeeper.set_reachable(true);
+            let whole = kill_after(&zookeeper, &mut *writer, &story, applied).await;
             zookeeper.foreign(toggle_broker(!broker)).expect("the broker comes, or goes");
 
             let successor = self::store(zookeeper.connector());
