@@ -6,10 +6,12 @@
 //! | `/controller_epoch` | `/controller` | `/migration` | log | decision |
 //! | --- | --- | --- | --- | --- |
 //! | absent | any | any | any | refuse: no Kafka cluster |
+//! | negative, or 2147483647 | any | any | any | refuse: the epoch can't be raised |
+//! | any | any | of another quorum, or not written by us | any | refuse: foreign marker |
 //! | any | our own id with a KRaft epoch above ours | ours | any | refuse: the log is an old copy |
 //! | any | our own id with a KRaft epoch above ours | none | MIGRATION | refuse: the log is an old copy |
+//! | any | KRaft epoch above ours, or ours with another id | none | PRE_MIGRATION | refuse: another log's controller |
 //! | any | KRaft epoch above ours, or ours with another id | any | any | refuse: fenced |
-//! | any | any | of another quorum, or not written by us | any | refuse: foreign marker |
 //! | any | any | none | PRE_MIGRATION | claim, create the marker, copy |
 //! | any | any | ours, nothing written yet | PRE_MIGRATION | claim, copy again |
 //! | any | any | ours, something written | PRE_MIGRATION | refuse: the marker is ahead of the log |
@@ -151,6 +153,15 @@ pub enum ClaimRefusal {
          check the address and the chroot of --zookeeper"
     )]
     NoKafkaCluster,
+    /// `/controller_epoch` holds a number that can't be raised, or that no controller ever wrote.
+    #[error(
+        "/controller_epoch holds {epoch}, and a claim must raise an epoch between 0 and 2147483646; no controller wrote \
+         that: restore the number that the last controller had (it is in the partition states as controller_epoch)"
+    )]
+    EpochOutOfRange {
+        /// What it holds.
+        epoch: ZkControllerEpoch,
+    },
     /// A newer KRaft controller holds `/controller`.
     #[error(
         "/controller belongs to KRaft controller {holder} with epoch {holder_epoch}, which is not older than \
@@ -163,6 +174,18 @@ pub enum ClaimRefusal {
         holder_epoch: KRaftLeaderEpoch,
         /// Our epoch.
         own_epoch: KRaftLeaderEpoch,
+    },
+    /// A KRaft controller holds `/controller` that is none of our quorum, since there is no marker.
+    #[error(
+        "/controller belongs to KRaft controller {holder} with epoch {holder_epoch}, and there is no /migration of this log: \
+         a controller of another log claimed this ZooKeeper. Stop it; if its migration is given up, delete /controller, then \
+         try again"
+    )]
+    ForeignController {
+        /// Who holds it.
+        holder: NodeId,
+        /// With which epoch.
+        holder_epoch: KRaftLeaderEpoch,
     },
     /// We held `/controller` ourselves in an epoch that our log has never seen.
     #[error(
@@ -180,8 +203,9 @@ pub enum ClaimRefusal {
     },
     /// The marker is not ours.
     #[error(
-        "/migration was written by {writer}, not by this quorum (cluster {}, log {}); if that migration was rolled \
-         back, delete /migration after reading it, then try again", ours.cluster_id, ours.log_id
+        "/migration was written by {writer}, not by this quorum (cluster {}, log {}); if that migration was \
+         rolled back or given up, stop its controllers, delete /migration, and /controller if it names one of them, then \
+         try again", ours.cluster_id, ours.log_id
     )]
     ForeignMarker {
         /// Who wrote it, for the reader.
@@ -203,7 +227,7 @@ pub enum ClaimRefusal {
     /// A ZooKeeper-mode controller has governed since.
     #[error(
         "ZooKeeper was governed by someone else since this quorum last wrote it ({reason}), so it may hold changes \
-         that the metadata log lacks; state ZK_GOVERNED is left only by an operator's word"
+         that the metadata log lacks; state ZK_GOVERNED does not end by itself"
     )]
     GovernedElsewhere {
         /// What shows it.
@@ -215,7 +239,10 @@ impl ClaimRefusal {
     /// What the caller should do.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoKafkaCluster | Self::ForeignMarker { .. } => ErrorKind::Invalid,
+            Self::NoKafkaCluster
+            | Self::EpochOutOfRange { .. }
+            | Self::ForeignMarker { .. }
+            | Self::ForeignController { .. } => ErrorKind::Invalid,
             Self::Fenced { .. } => ErrorKind::ControllerFenced,
             Self::AheadOfLog { .. } | Self::OldCopy { .. } => ErrorKind::Corrupt,
             Self::GovernedElsewhere { .. } => ErrorKind::GovernedElsewhere,
@@ -244,11 +271,21 @@ pub fn decide_claim(
     projection: u32,
 ) -> Result<ClaimPlan, ClaimRefusal> {
     let controller_epoch = facts.controller_epoch.ok_or(ClaimRefusal::NoKafkaCluster)?;
-    newest_log(facts, own, expected, quorum)?;
-    let controller = controller_step(facts.controller, own)?;
+    if !(0..i32::MAX).contains(&controller_epoch.epoch.0) {
+        return Err(ClaimRefusal::EpochOutOfRange { epoch: controller_epoch.epoch });
+    }
     if let Some(marker) = &facts.marker {
         own_marker(marker, quorum)?;
     }
+    newest_log(facts, own, expected)?;
+    let controller =
+        controller_step(facts.controller, own).map_err(|fenced| match (fenced, expected, &facts.marker) {
+            // A controller of our quorum claims and makes the marker in one multi.
+            (ClaimRefusal::Fenced { holder, holder_epoch, .. }, Expected::Nothing, None) => {
+                ClaimRefusal::ForeignController { holder, holder_epoch }
+            }
+            (fenced, _, _) => fenced,
+        })?;
     let (next, position) = match (expected, &facts.marker) {
         (Expected::Nothing, None) => (AfterClaim::Copy, Position::START),
         (Expected::Nothing, Some(marker)) if !marker.copy_is_complete() => (AfterClaim::Copy, Position::START),
@@ -284,18 +321,10 @@ pub fn decide_claim(
 
 /// The epochs of a log only rise, and each of our starts begins a new one. So our own id with an epoch that our log does
 /// not know was written by a later state of this very log.
-fn newest_log(
-    facts: &ZkFacts,
-    own: &KraftLeadership,
-    expected: &Expected,
-    quorum: &QuorumIdentity,
-) -> Result<(), ClaimRefusal> {
+fn newest_log(facts: &ZkFacts, own: &KraftLeadership, expected: &Expected) -> Result<(), ClaimRefusal> {
     let Some(ObservedController { id, kraft_epoch: Some(holder_epoch), .. }) = facts.controller else { return Ok(()) };
-    let of_this_log = match (&facts.marker, expected) {
-        (Some(marker), _) => marker.quorum.as_ref() == Some(quorum),
-        (None, Expected::Log(_)) => true,
-        (None, Expected::Nothing) => false,
-    };
+    // A marker is ours, or we would not be here; without one only a log that was copied into can have claimed before.
+    let of_this_log = facts.marker.is_some() || matches!(expected, Expected::Log(_));
     if of_this_log && id == own.id && holder_epoch > own.epoch {
         return Err(ClaimRefusal::OldCopy { id, holder_epoch, own_epoch: own.epoch });
     }
