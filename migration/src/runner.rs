@@ -169,11 +169,13 @@ impl MigrationHandle {
     /// `Unavailable`: nothing is dual-written now, or dual writing stopped meanwhile.
     pub async fn hold(&self) -> Result<Held> {
         let not_writing = || {
-            let state = self.status.borrow().state;
-            Error::not_applied(
-                ErrorKind::Unavailable,
-                format!("the migration is in state {state} and writes nothing to ZooKeeper now; wait for DUAL_WRITE"),
-            )
+            let message = match self.status.borrow().state {
+                State::DualWrite => "dual writing can't stand still now: ZooKeeper does not answer".to_owned(),
+                state => {
+                    format!("the migration is in state {state} and writes nothing to ZooKeeper; wait for DUAL_WRITE")
+                }
+            };
+            Error::not_applied(ErrorKind::Unavailable, message)
         };
         let (answer, image) = oneshot::channel();
         let (release, released) = oneshot::channel();

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::id::{
-    AclId, BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, ProducerId, TimestampMs, TopicId,
+    AclId, BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionId, ProducerId, TimestampMs,
+    TopicId,
 };
 use crate::image::{ConfigResource, ConfigResourceType, MetadataDelta, MetadataImage};
 use crate::metadata_version::MetadataVersion;
@@ -42,6 +43,12 @@ impl Workload {
     /// eligible leader replicas. It takes a metadata version of [`MetadataVersion::V4_0_IV0`] or later.
     pub fn of_kraft(seed: u64) -> Self {
         Self { kraft: true, ..Self::new(seed) }
+    }
+
+    /// The same for a log that ends at `end` (exclusive): whoever runs a seed again on what it made before gets other ids.
+    pub fn at(mut self, end: Offset) -> Self {
+        self.random ^= Self::new(end.0.unsigned_abs()).random();
+        self
     }
 
     /// Splitmix64: small, and good enough to choose changes.

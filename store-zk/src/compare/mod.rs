@@ -299,6 +299,12 @@ mod tests {
         let other = config(r#""a":"y1","ssl.key.password":"[redacted, another]""#);
         assert_eq!(difference.candidate.as_deref(), Some(other.as_str()));
 
+        // What Kafka does not know may be anybody's secret, and is one if it is called so.
+        let plugin = |text: &str| config(&format!(r#""a":"{text}","x.password":"{text}","my.Secret.token":"{text}""#));
+        let (_, _, comparison, _) = compare("/config/brokers/1", &plugin("hunter2"), Some((&plugin("hunter3"), 0)));
+        let found = comparison.differences[0].candidate.as_deref().unwrap();
+        assert_eq!(found.matches("hunter3").count(), 1, "{found}");
+
         let user = |keys: &str| config(&format!(r#""SCRAM-SHA-256":"{keys}","request_percentage":"1.0""#));
         let (_, _, comparison, _) = compare("/config/users/u", &user("hunter2"), Some((&user("hunter3"), 0)));
         assert!(!format!("{comparison:?}").contains("hunter"));

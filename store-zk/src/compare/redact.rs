@@ -45,7 +45,7 @@ pub(super) fn sides(
 fn show(place: &Place<'_>, data: Option<&[u8]>, other_side: Option<&[u8]>) -> String {
     let Some(data) = data.filter(|data| !data.is_empty()) else { return "no data".to_owned() };
     let secret: fn(&str, &str) -> bool = match place {
-        Place::TopicConfig(_) | Place::BrokerConfig(_) => |key, _| is_password_key(key),
+        Place::TopicConfig(_) | Place::BrokerConfig(_) => |key, _| sounds_secret(key),
         // Whatever is no number among quotas may be a credential.
         Place::User(_) | Place::UserClient(..) | Place::Client(_) | Place::Ip(_) => {
             |_, text| quota::parse(text).is_none()
@@ -59,6 +59,13 @@ fn show(place: &Place<'_>, data: Option<&[u8]>, other_side: Option<&[u8]>) -> St
         }
         Err(reason) => format!("malformed: {reason}"),
     }
+}
+
+/// Kafka takes every config that it does not know for a secret. Who has plugins gives theirs names of their own, which by
+/// custom say what they are.
+fn sounds_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    is_password_key(&key) || ["password", "secret", "token", "credential"].iter().any(|word| key.contains(word))
 }
 
 fn redacted(

@@ -146,6 +146,9 @@ fn topics_that_cannot_be_are_refused() {
     assert!(reason(&image, create("new", u32::MAX, 1)).contains("too many"));
     assert!(reason(&image, create("new", 10_000, 1)).contains("10001 records"));
     assert!(on(&image, create("new", 9_999, 1)).is_ok());
+    // So many records would not fit into memory: they are refused before they are made.
+    assert!(reason(&image, create("new", 2_147_483_647, 1)).contains("2147483647 records"));
+    assert!(reason(&image, Change::AddPartitions { name: "t".into(), total: 2_000_000_000 }).contains("at most 10000"));
     assert!(reason(&image, create("new", 1, 0)).contains("at least one replica"));
     assert!(reason(&image, create("new", 1, 4)).contains("4 replicas need as many brokers, and 3 are known"));
     let bad_config = Change::CreateTopic {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use metadata_core::id::{DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, TopicId};
 use metadata_core::image::{MetadataImage, PartitionRegistration};
+use metadata_core::log::RECORDS_PER_BATCH_MAX;
 use metadata_core::record::{
     MetadataRecord, NO_LEADER_CHANGE, PartitionChangeRecord, PartitionRecord, RemoveTopicRecord, TopicRecord,
 };
@@ -25,7 +26,7 @@ pub(super) fn create(
     config::check_names(configs.keys())?;
     let partitions = match i32::try_from(partitions) {
         Ok(0) => return refuse(format!("topic {name} needs partitions"), "ask for 1 partition or more"),
-        Ok(partitions) => partitions,
+        Ok(partitions) => at_once(partitions)?,
         Err(_) => return refuse(format!("{partitions} partitions are too many for one topic"), "ask for fewer"),
     };
     let topic_id = TopicId(ground.fresh_id);
@@ -37,6 +38,17 @@ pub(super) fn create(
     records.extend((0..partitions).map(|number| new_partition(image, topic_id, PartitionId(number), &places)));
     let partitions = count(usize::try_from(partitions).unwrap_or_default(), "partition");
     Ok((records, format!("topic {name} created with {partitions}, id {topic_id}")))
+}
+
+/// So many partitions in one change, before any record of them is made.
+fn at_once(partitions: i32) -> Result<i32, Refusal> {
+    if usize::try_from(partitions).is_ok_and(|count| count <= RECORDS_PER_BATCH_MAX) {
+        return Ok(partitions);
+    }
+    refuse(
+        format!("this takes {partitions} records, and a change has at most {RECORDS_PER_BATCH_MAX}"),
+        "split it into smaller changes",
+    )
 }
 
 pub(super) fn delete(image: &MetadataImage, name: &str) -> Draft {
@@ -53,7 +65,10 @@ pub(super) fn add_partitions(ground: &Ground<'_>, name: &str, total: u32) -> Dra
     let next = image.topics().partitions(topic_id).map(|(id, _)| id.0.saturating_add(1)).max().unwrap_or(0);
     let replicas = image.topics().partitions(topic_id).next().map_or(1, |(_, first)| first.replicas.len());
     let total = match i32::try_from(total) {
-        Ok(total) if total > next => total,
+        Ok(total) if total > next => {
+            at_once(total - next)?;
+            total
+        }
         Ok(total) => {
             return refuse(
                 format!("topic {name} has {next} partitions, so it can't be given {total}: a topic never shrinks"),
@@ -134,15 +149,7 @@ pub(super) fn elect_preferred(image: &MetadataImage, name: &str, partition: i32)
 }
 
 fn id_of(image: &MetadataImage, name: &str) -> Result<TopicId, Refusal> {
-    image.topics().id(name).map_or_else(
-        || {
-            refuse(
-                format!("there is no topic {name:?}"),
-                "check the name; a topic that was just created is there at once",
-            )
-        },
-        Ok,
-    )
+    image.topics().id(name).map_or_else(|| refuse(format!("there is no topic {name:?}"), "check the name"), Ok)
 }
 
 struct PartitionKey {

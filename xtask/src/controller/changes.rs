@@ -184,7 +184,7 @@ struct Source {
 impl Source {
     fn new(image: MetadataImage, seed: u64) -> Self {
         let end = image.position().end_offset;
-        Self { workload: Workload::new(seed), image: MetadataDelta::new(&image), end }
+        Self { workload: Workload::new(seed).at(end), image: MetadataDelta::new(&image), end }
     }
 
     /// The next change and the offset at which it must land (inclusive).
@@ -209,7 +209,7 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use metadata_core::contract::MemLog;
-    use metadata_core::record::FeatureLevelRecord;
+    use metadata_core::record::{FeatureLevelRecord, MetadataRecord};
 
     use super::*;
     use crate::cli::Exit;
@@ -274,8 +274,17 @@ mod tests {
             let made = make_random(&log, 500, 7, &reporter).await.unwrap();
             assert_eq!(made.changes, 500);
             assert_eq!(made.last_offset + 1, log.end().await.unwrap().end_offset.0);
-            // The same seed again goes on: no name is made twice.
-            make_random(&log, 50, 7, &reporter).await.unwrap();
+            // The same seed again goes on: no name and no id is made twice.
+            make_random(&log, 500, 7, &reporter).await.unwrap();
+            let batches = log.read(Offset(0), usize::MAX).await.unwrap();
+            let records = batches.iter().flat_map(|batch| batch.records.iter()).map(|record| &record.record);
+            let ids: Vec<_> = records
+                .filter_map(|record| match record {
+                    MetadataRecord::Topic(topic) => Some(topic.topic_id),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "no topic id is ever given twice");
             images.push(log.image());
         }
         assert!(images[0].same_metadata(&images[1]));

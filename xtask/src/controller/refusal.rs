@@ -28,8 +28,9 @@ pub fn why_it_stopped(status: &Status) -> Option<Failure> {
             Failure::blocked("ZooKeeper was governed by someone else since this log was last written to it")
                 .whys(reasons)
                 .next(
-                    "find out what was changed there and decide which side is right; to begin anew from ZooKeeper, delete \
-                     /migration and use a new data directory",
+                    "find out what was changed there and decide which side is right; to begin anew from ZooKeeper, stop every \
+                     controller of this log, delete /migration, and /controller if it names one of them, and use a new data \
+                     directory",
                 ),
         ),
         // Not a failure to look at them, which passes, but what was seen.

@@ -187,7 +187,7 @@ impl CopyReport {
         ];
         lines.extend(self.by_type.iter().map(|(name, count)| format!("  {count:>9}  {name}")));
         if self.pending_deletions > 0 {
-            lines.push(format!("  left out: {} topics that are being deleted", self.pending_deletions));
+            lines.push(format!("  left out, since they are being deleted: {} topics", self.pending_deletions));
         }
         if self.warning_count > 0 {
             lines.push(format!("  {} warnings:", self.warning_count));
@@ -241,7 +241,8 @@ impl StatusReport {
             lines.push(match lag {
                 0 => "ZooKeeper has everything".to_owned(),
                 lag => match self.lag_ms {
-                    Some(ms) => format!("ZooKeeper lacks {lag} records, the first for {ms} ms"),
+                    Some(ms @ ..1000) => format!("ZooKeeper lacks {lag} records, the first for {ms} ms"),
+                    Some(ms) => format!("ZooKeeper lacks {lag} records, the first for {}", duration_text(ms)),
                     None => format!("ZooKeeper lacks {lag} records"),
                 },
             });
@@ -252,7 +253,10 @@ impl StatusReport {
         if self.foreign_writes > 0 {
             lines.push(format!("SOMEONE ELSE WRITES in ZooKeeper: noticed {} times", self.foreign_writes));
         }
-        lines.push(format!("brokers in /brokers/ids: {}", ids(self.brokers.iter().map(|broker| broker.id))));
+        // Without a process nobody has looked.
+        if self.process.is_some() {
+            lines.push(format!("brokers in /brokers/ids: {}", ids(self.brokers.iter().map(|broker| broker.id))));
+        }
         lines.extend(self.brokers.iter().filter_map(|broker| {
             broker.malformed.as_ref().map(|reason| format!("  broker {} can't be understood: {reason}", broker.id))
         }));
@@ -290,7 +294,7 @@ pub fn sentence(state: migration::State) -> &'static str {
         S::BecomeController => "taking the controller role in ZooKeeper",
         S::ZkMigration => "copying ZooKeeper into the log",
         S::SyncKRaftToZk => "making ZooKeeper equal to the log",
-        S::KRaftControllerToBrokerComm => "telling the brokers",
+        S::KRaftControllerToBrokerComm => "no broker channel is wired in, so no broker is told",
         S::DualWrite => "every change goes to the log and to ZooKeeper",
         S::Blocked => "blocked",
         S::ZkGoverned => "ZooKeeper was governed by someone else",

@@ -216,7 +216,7 @@ struct AclArgs {
     #[arg(long, value_name = "TYPE:NAME")]
     principal: String,
     /// What is allowed or denied
-    #[arg(long)]
+    #[arg(long, ignore_case = true)]
     operation: Operation,
     /// On what; * as name stands for all of the type
     #[arg(long, value_name = "TYPE:NAME", value_parser = resource)]

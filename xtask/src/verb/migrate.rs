@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::follow::{Followed, Until, follow};
 use crate::cli::{Absent, Failure, Interrupt, Outcome, Shell, VerbResult, ZooKeeper, ZooKeeperArgs};
-use crate::control::ControlServer;
+use crate::control::{ControlServer, Request, ask};
 use crate::controller::{
     Controller, ControllerOptions, DataDir, StatusReport, blockers, look_first, peak_resident_bytes,
 };
@@ -97,6 +97,13 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
                  another --node-id",
             )
             .field("cluster_id", seen.cluster_id));
+    }
+    // The lock says the same, unless somebody took its file for a stale one and removed it.
+    if let Ok(Some(running)) = ask::<StatusReport>(&args.data_dir, &Request::Status, |_| {}).await {
+        let holder = running.process.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
+        return Err(Failure::blocked(format!("the data directory {} is in use by {holder}", args.data_dir.display()))
+            .why("a controller answers at its control socket")
+            .next("talk to that one, or stop it first"));
     }
     let data_dir = prepare(args.data_dir.clone(), node_id, seen.cluster_id.clone(), args.metadata_version).await?;
     shell.note(format_args!(

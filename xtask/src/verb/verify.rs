@@ -133,7 +133,8 @@ pub(super) fn conclude(report: &VerifyReport, shell: &Shell) -> VerbResult {
         shell.say(line);
     }
     let failure = Failure::divergent(verdict).next(
-        "find out who wrote there; the next full sync (restart `migrate`) makes ZooKeeper equal to the log again",
+        "find out who wrote there; to make ZooKeeper equal to the log again, stop `migrate`, delete /migration, and start it: \
+         a full sync follows (a restart alone goes on where it was)",
     );
     Err(fields.into_iter().fold(failure, |failure, (key, value)| failure.field(&key, value)))
 }
