@@ -79,15 +79,18 @@ async fn look(session: &dyn ZkSession, place: String) -> Result<Seen, Failure> {
             .because(&error)
             .next("repair the znode, or check that --zookeeper names the brokers' ZooKeeper")
     })?;
-    let topics = match topics {
-        Some(ReadOutcome::Data(topics)) => u64::try_from(topics.stat.num_children).unwrap_or_default(),
-        _ => 0,
-    };
-    let alive = match alive {
-        Some(ReadOutcome::Children(names)) => names,
-        _ => Vec::new(),
-    };
-    Ok(Seen { place, cluster_id, topics, alive })
+    match (topics, alive) {
+        (Some(ReadOutcome::Data(topics)), Some(ReadOutcome::Children(alive))) => {
+            let topics = u64::try_from(topics.stat.num_children).unwrap_or_default();
+            Ok(Seen { place, cluster_id, topics, alive })
+        }
+        (topics, _) => {
+            let missing = if topics.is_none() { path::TOPICS } else { path::BROKER_IDS };
+            Err(Failure::failed(format!("the Kafka cluster in ZooKeeper at {place} is not whole"))
+                .why(format!("{missing} does not exist, and every broker makes it when it starts"))
+                .next("check that --zookeeper names the brokers' ZooKeeper; if it does, restore it from a backup"))
+        }
+    }
 }
 
 /// Says what is missing, and where a cluster is instead, if one level further down there is one.
@@ -136,7 +139,27 @@ pub fn blockers(seen: &Seen, node_id: NodeId, unserved_brokers: bool) -> Vec<Str
 
 #[cfg(test)]
 mod tests {
+    use store_zk::client::{ZkAcl, ZkOp};
+    use store_zk::testkit::fake::FakeZooKeeper;
+
     use super::*;
+
+    /// What is taken for an empty cluster would be migrated as one.
+    #[tokio::test]
+    async fn a_cluster_that_lost_its_brokers_or_topics_is_not_taken_for_an_empty_one() {
+        let id = r#"{"version":"1","id":"c"}"#;
+        for lost in ["/brokers/topics", "/brokers/ids", ""] {
+            let zookeeper = FakeZooKeeper::new();
+            let nodes = ["/cluster", "/cluster/id", "/brokers", "/brokers/topics", "/brokers/ids"];
+            let make = nodes.into_iter().filter(|node| *node != lost);
+            let data = |node: &str| if node == "/cluster/id" { id } else { "" };
+            zookeeper.foreign(make.map(|node| ZkOp::create(node, data(node), ZkAcl::world_all())).collect()).unwrap();
+            match look_first(&zookeeper.connector()).await {
+                Ok(seen) => assert_eq!((lost, seen.topics), ("", 0)),
+                Err(failure) => assert!(!lost.is_empty() && failure.lines().join("\n").contains(lost), "{failure}"),
+            }
+        }
+    }
 
     fn seen(alive: &[&str]) -> Seen {
         let alive = alive.iter().map(|name| (*name).to_owned()).collect();

@@ -113,6 +113,33 @@ async fn another_clusters_directory_is_refused_by_name() {
     assert_refused(&node, 1, &["node 3000", "3001"]);
 }
 
+/// Whoever begins anew with another log learns whose the ZooKeeper is, and does not wait for a turn that never comes.
+#[tokio::test]
+async fn a_zookeeper_that_another_log_has_claimed_is_refused_and_its_advice_works() {
+    let cluster = Cluster::seeded(34).await;
+    let until = ["--unserved-brokers", "--until", "dual-write"];
+    // Twice, so that the new log's first epoch is below that of the role's holder.
+    for _ in 0..2 {
+        assert_eq!(cluster.migrate(&until).await.code, Some(0));
+    }
+    let (other, config) = (cluster.path("other"), cluster.path("kafka.properties"));
+    let begin = |node: &'static str| {
+        let flags = ["migrate", "--json", "--zookeeper-config", &config, "--data-dir", &other, "--node-id", node];
+        let flags: Vec<String> = flags.into_iter().chain(until).map(str::to_owned).collect();
+        async move { xtask(&flags.iter().map(String::as_str).collect::<Vec<_>>()).await }
+    };
+    assert_refused(&begin("3001").await, 3, &["/migration was written by cluster", "not by this quorum"]);
+    let session = cluster.session().await;
+    session.multi(vec![ZkOp::delete("/migration", None)]).await.unwrap();
+    assert_refused(
+        &begin("3001").await,
+        3,
+        &["a controller of another log claimed this ZooKeeper", "delete /controller"],
+    );
+    session.multi(vec![ZkOp::delete("/controller", None)]).await.unwrap();
+    assert_eq!(begin("3001").await.code, Some(0));
+}
+
 #[tokio::test]
 async fn a_directory_that_a_process_holds_is_left_to_it() {
     let cluster = Cluster::seeded(26).await;
