@@ -61,6 +61,13 @@ async fn what_a_stranger_wrote_is_found_and_shown_without_secrets() {
     let config = cluster.path("kafka.properties");
     let alone = cluster.ask("verify", &["--zookeeper-config", &config]).await;
     assert_eq!((alone.code, &alone.object["divergent"]), (Some(4), &4.into()), "{alone:#?}");
+
+    // What it advises makes both sides equal again.
+    assert!(alone.stderr.contains("delete /migration"), "{alone:#?}");
+    session.multi(vec![ZkOp::delete("/migration", None)]).await.unwrap();
+    let again = cluster.migrate(&["--unserved-brokers", "--until", "dual-write"]).await;
+    assert_eq!(again.code, Some(0), "{again:#?}");
+    assert_eq!(cluster.get("verify", &["--zookeeper-config", &config]).await["divergent"], 0);
 }
 
 #[tokio::test]
