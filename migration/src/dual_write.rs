@@ -2,8 +2,11 @@
 //!
 //! The log is the truth and is ahead; ZooKeeper follows. How far it is behind is the position lag.
 
+#![expect(clippy::disallowed_methods, reason = "dual writing is where time passes: an idle claim is confirmed")]
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use metadata_core::error::{Error, ErrorKind, Result};
 use metadata_core::id::{Offset, Position};
@@ -16,6 +19,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// Records that are merged into one batch for ZooKeeper when the log is ahead: larger batches make fuller multis, and
 /// what is behind by this much is a moment's work.
 pub const RECORDS_PER_BATCH: usize = 500;
+
+/// While there is nothing to write, the claim is confirmed so often: whoever was deposed must not take himself for the
+/// controller until the next change.
+const CONFIRM_EVERY: Duration = Duration::from_secs(5);
 
 /// Where dual writing is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -157,6 +164,7 @@ impl DualWriter {
         tokio::select! {
             grown = self.log.committed(at) => grown.map(drop),
             answer = next_answer(&mut self.in_flight) => self.acknowledge(answer),
+            () = tokio::time::sleep(CONFIRM_EVERY), if self.in_flight.is_empty() => self.settle().await,
             Some(request) = holds.recv(), if self.asked.is_none() => {
                 self.asked = Some(self.ask(request));
                 Ok(())

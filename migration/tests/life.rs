@@ -12,13 +12,14 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use broker_registry::Service;
 use metadata_core::brokers::{AssignedReplicas, BrokerIds, BrokerPresence, BrokerSource};
-use metadata_core::contract::{MemLog, MemStore, Workload};
+use metadata_core::contract::{MemLog, MemStore, Workload, leadership};
 use metadata_core::error::{Error, ErrorKind, Result};
 use metadata_core::id::{NodeId, Offset, Position, TimestampMs};
 use metadata_core::image::{ConfigResourceType, MetadataDelta, MetadataImage};
+use metadata_core::leadership::Expected;
 use metadata_core::log::{Append, MetadataLog};
 use metadata_core::record::{ConfigRecord, ZkMigrationState};
-use metadata_core::store::Txn;
+use metadata_core::store::{MetadataStore, Txn};
 use migration::{Migration, MigrationHandle, MigrationOptions, Ports, State};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -315,6 +316,20 @@ async fn a_store_that_another_log_has_written_blocks_and_says_why() {
     assert!(status.reason.is_some_and(|reason| reason.contains("not in the log")));
     let after = second.store.image();
     assert!(after.same_metadata(&before) && after.position() == before.position(), "the store was written");
+    end(handle, task).await;
+}
+
+/// Nobody makes a change that would bounce: it is noticed all the same.
+#[tokio::test(start_paused = true)]
+async fn a_controller_that_is_deposed_while_it_is_idle_does_not_go_on_as_one() {
+    let cluster = Cluster::new();
+    cluster.log.elect(CONTROLLER);
+    let (handle, task) = cluster.start(Service::None);
+    reach(&handle, |status| status.state == State::DualWrite && status.lag_records() == Some(0)).await;
+    let rival = leadership(4000, 99);
+    cluster.store.claim(&rival, &Expected::Log(cluster.log.extent())).await.expect("a rival claims");
+    let status = reach(&handle, |status| status.state != State::DualWrite).await;
+    assert!(status.claimed.is_none(), "{status:?}");
     end(handle, task).await;
 }
 
