@@ -44,8 +44,10 @@ fn a_paused_server_is_silent_and_its_client_notices() {
         assert_eq!(*s.state().borrow(), SessionState::Lost);
         server.unpause().unwrap();
         let s = s.resume().await.unwrap();
+        // The first request lay in the buffer of a connection that the server closes when the session comes back: it may
+        // have read it before or not, which is why the answer above is no definite one.
         s.multi(vec![node("/b")]).await.unwrap();
-        assert!(s.exists("/a").await.unwrap().is_some(), "the server had it in its socket's buffer");
+        assert!(s.exists("/b").await.unwrap().is_some());
     });
 }
 
