@@ -169,6 +169,17 @@ fn refuse<T>(reason: impl Into<String>, next: impl Into<String>) -> Result<T, Re
     Err(Refusal { reason: reason.into(), next: next.into() })
 }
 
+/// Refuses so many records as more than a change may have.
+fn fits_a_change(records: usize) -> Result<(), Refusal> {
+    if records <= RECORDS_PER_BATCH_MAX {
+        return Ok(());
+    }
+    refuse(
+        format!("this takes {records} records, and a change has at most {RECORDS_PER_BATCH_MAX}"),
+        "split it into smaller changes",
+    )
+}
+
 /// Records before they have a version, and the sentence.
 type Draft = Result<(Vec<MetadataRecord>, String), Refusal>;
 
@@ -195,12 +206,7 @@ pub fn decide(change: &Change, ground: &Ground<'_>) -> Result<Decision, Refusal>
         Change::SetScram { user, mechanism, keys } => scram::set(image, user, *mechanism, keys),
         Change::DeleteScram { user, mechanism } => scram::delete(image, user, *mechanism),
     }?;
-    if records.len() > RECORDS_PER_BATCH_MAX {
-        return refuse(
-            format!("this takes {} records, and a change has at most {RECORDS_PER_BATCH_MAX}", records.len()),
-            "split it into smaller changes",
-        );
-    }
+    fits_a_change(records.len())?;
     let version = image.metadata_version_or_lowest();
     let versioned = |record: MetadataRecord| {
         let version = record_version(&record, version);

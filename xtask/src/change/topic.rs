@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use metadata_core::id::{DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, TopicId};
 use metadata_core::image::{MetadataImage, PartitionRegistration};
-use metadata_core::log::RECORDS_PER_BATCH_MAX;
 use metadata_core::record::{
     MetadataRecord, NO_LEADER_CHANGE, PartitionChangeRecord, PartitionRecord, RemoveTopicRecord, TopicRecord,
 };
 
 use super::config::config_record;
 use super::placement::{RoundRobin, has_directories, known_brokers, new_directories, new_directory};
-use super::{Draft, Ground, Refusal, Resource, Secret, config, count, refuse, topic_name};
+use super::{Draft, Ground, Refusal, Resource, Secret, config, count, fits_a_change, refuse, topic_name};
 
 pub(super) fn create(
     ground: &Ground<'_>,
@@ -42,13 +41,8 @@ pub(super) fn create(
 
 /// So many partitions in one change, before any record of them is made.
 fn at_once(partitions: i32) -> Result<i32, Refusal> {
-    if usize::try_from(partitions).is_ok_and(|count| count <= RECORDS_PER_BATCH_MAX) {
-        return Ok(partitions);
-    }
-    refuse(
-        format!("this takes {partitions} records, and a change has at most {RECORDS_PER_BATCH_MAX}"),
-        "split it into smaller changes",
-    )
+    fits_a_change(usize::try_from(partitions).unwrap_or(usize::MAX))?;
+    Ok(partitions)
 }
 
 pub(super) fn delete(image: &MetadataImage, name: &str) -> Draft {

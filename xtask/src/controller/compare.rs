@@ -7,13 +7,14 @@ use metadata_core::id::ZkControllerEpoch;
 use metadata_core::image::MetadataImage;
 use metadata_core::projection::Projection as _;
 use store_zk::ZkStore;
-use store_zk::client::config::{PasswordEncoderSettings, ZkSettings};
+use store_zk::client::config::ZkSettings;
 use store_zk::client::{ReadOutcome, ZkConnector, ZkRead};
 use store_zk::project::{Entity, ProjectionContext, Projector};
 use store_zk::znode::path;
 use tokio::time::interval;
 
 use super::report::VerifyReport;
+use super::secret::secret_of;
 use crate::cli::Failure;
 use crate::control::Reporter;
 
@@ -79,11 +80,10 @@ pub(super) fn estimate(image: &MetadataImage) -> u64 {
 }
 
 fn context(settings: &ZkSettings) -> ProjectionContext {
-    let encoder = settings.password_encoder.as_ref();
     ProjectionContext {
         // Replaced by the claimed one where it is shown; nothing else depends on it.
         zk_epoch: ZkControllerEpoch(0),
-        secret: encoder.map(PasswordEncoderSettings::password_secret),
+        secret: secret_of(settings),
         secure: settings.secure_acls,
         notify: false,
     }

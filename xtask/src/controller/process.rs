@@ -15,8 +15,7 @@ use metadata_core::metadata_version::MetadataVersion;
 use migration::{Migration, MigrationHandle, MigrationOptions, Ports, State, Status};
 use store_kraft::{KraftLog, KraftLogOptions};
 use store_zk::client::ZkConnector;
-use store_zk::client::config::{PasswordEncoderSettings, ZkSettings};
-use store_zk::znode::password::PasswordSecret;
+use store_zk::client::config::ZkSettings;
 use store_zk::{ZkStore, ZkStoreOptions};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
@@ -29,7 +28,7 @@ use super::compare::{Compared, Showing, compare, estimate};
 use super::data_dir::{DataDir, who_holds};
 use super::measured::Measured;
 use super::report::{BrokerReport, ClaimReport, CopyReport, StatusReport, SyncedReport, VerifyReport};
-use super::secret::check_secret;
+use super::secret::{check_secret, secret_of};
 use crate::change::Change;
 use crate::cli::Failure;
 use crate::control::{ChangesMade, Reporter};
@@ -50,10 +49,6 @@ pub struct ControllerOptions {
     pub unserved_brokers: bool,
     /// A full sync may delete this share of ZooKeeper's topics (0 to 1); `None` for the store's own limit.
     pub deletions_share_max: Option<f64>,
-}
-
-fn secret_of(settings: &ZkSettings) -> Option<PasswordSecret> {
-    settings.password_encoder.as_ref().map(PasswordEncoderSettings::password_secret)
 }
 
 /// The store of a ZooKeeper, as the controller of `data_dir` sees it. Nothing is opened yet.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use metadata_core::image::{ConfigResource, ConfigResourceType, MetadataImage};
 use metadata_core::record::ZkMigrationState;
+use store_zk::client::config::{PasswordEncoderSettings, ZkSettings};
 use store_zk::client::{ReadOutcome, ZkConnector, ZkRead, ZkSession};
 use store_zk::znode::config::ConfigZnode;
 use store_zk::znode::name::DEFAULT;
@@ -20,6 +21,11 @@ const READS_PER_REQUEST: usize = 500;
 
 /// The config keys of a log that are passwords, by the znode that has them encrypted.
 type Passwords<'a> = BTreeMap<String, Vec<&'a str>>;
+
+/// The secret in the configuration, with all that says how passwords are encrypted.
+pub(super) fn secret_of(settings: &ZkSettings) -> Option<PasswordSecret> {
+    settings.password_encoder.as_ref().map(PasswordEncoderSettings::password_secret)
+}
 
 /// Refuses to go on from a log in state MIGRATION that has passwords, without the secret or with another one. Reads only.
 ///
