@@ -8,7 +8,9 @@ use clap::{Parser, Subcommand};
 
 use crate::cli::{Exit, Failure, Outcome, Shell, VerbResult, start_logging};
 use crate::codegen;
-use crate::verb::{bless, change, chaos, ci, demo, dump_log, fix, migrate, seed, status, test, verify, zookeeper};
+use crate::verb::{
+    bless, change, chaos, ci, demo, dump_log, fix, interop, migrate, seed, status, test, verify, zookeeper,
+};
 
 /// Builds, checks and drives the migration from ZooKeeper to KRaft.
 ///
@@ -44,6 +46,8 @@ enum Verb {
     DumpLog(dump_log::Args),
     /// Kill migrate at random moments, run it again, and compare what it ends with
     Chaos(chaos::Args),
+    /// Have Apache Kafka judge what we write, and read what it wrote
+    Interop(interop::Args),
     /// Run every test, and account for each
     Test(test::Args),
     /// Run every check, and write nothing
@@ -70,6 +74,7 @@ impl Verb {
             Self::Verify(_) => "verify",
             Self::DumpLog(_) => "dump-log",
             Self::Chaos(_) => "chaos",
+            Self::Interop(_) => "interop",
             Self::Test(_) => "test",
             Self::Ci(_) => "ci",
             Self::Fix => "fix",
@@ -89,6 +94,7 @@ impl Verb {
             Self::Verify(args) => on_tokio(verify::run(args, shell)),
             Self::DumpLog(args) => on_tokio(dump_log::run(args, shell)),
             Self::Chaos(args) => on_tokio(chaos::run(args, shell)),
+            Self::Interop(args) => on_tokio(interop::run(args, shell)),
             Self::Test(args) => on_tokio(test::run(args, shell)),
             Self::Ci(args) => on_tokio(ci::run(args, shell)),
             Self::Fix => fix::run(shell),

@@ -5,7 +5,8 @@
 //! - [`cli`] is what all verbs share;
 //! - `verb` has a module for each verb, thin;
 //! - [`seed`] makes up a cluster and writes it into a ZooKeeper;
-//! - [`kafka`] has Kafka's own tools read what we wrote, for the tests;
+//! - [`kafka`] is Apache Kafka itself: real releases, their servers and tools;
+//! - [`interop`] has Kafka judge what we write, and reads what Kafka wrote;
 //! - `codegen` writes the record types of `metadata-core`, `fragment` the generated parts of the documents;
 //! - `suite` runs every test and accounts for each; `ci` runs every check.
 
@@ -24,7 +25,9 @@ mod dispatch;
 #[cfg(test)]
 mod documents;
 mod fragment;
+pub mod interop;
 pub mod kafka;
+mod own;
 pub mod seed;
 mod suite;
 mod verb;

@@ -17,7 +17,7 @@ use metadata_core::record::{ConfigRecord, VersionedRecord};
 use metadata_core::store::Txn;
 use serde_json::{Map, Value, json};
 use store_kraft::{KraftLog, KraftLogOptions, SEGMENT_BYTES_MIN};
-use xtask::kafka::{Kafka, KafkaBatch, KafkaDump, KafkaRecord, RecordText};
+use xtask::kafka::{Kafka, KafkaBatch, KafkaDump, KafkaRecord, RecordText, Release};
 
 use self::harness::{Cluster, Running, xtask};
 
@@ -58,7 +58,7 @@ const TYPES: [&str; 16] = [
 type Batch = (Value, Vec<Value>);
 
 async fn kafka() -> Kafka {
-    tokio::task::spawn_blocking(|| Kafka::find(&|line| eprintln!("{line}")).unwrap()).await.unwrap()
+    tokio::task::spawn_blocking(|| Kafka::find(Release::V3_9, &|line| eprintln!("{line}")).unwrap()).await.unwrap()
 }
 
 async fn kafkas(kafka: &Kafka, file: &Path) -> KafkaDump {

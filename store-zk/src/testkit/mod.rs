@@ -15,4 +15,6 @@ mod shared;
 
 pub use self::install::{ZooKeeperProgram, find_java, find_zookeeper};
 pub use self::maven::{Artifact, NoMaven, class_path, maven_jars};
+pub use self::process::Process;
+pub use self::server::free_port;
 pub use self::shared::{shared_server, unique_path};

@@ -15,7 +15,7 @@ enum Order {
 ///
 /// The child belongs to a thread of its own that lives as long as this value, because the kernel sends the
 /// parent-death signal, where there is one, when the *thread* that started the child ends.
-pub(super) struct Process {
+pub struct Process {
     pid: u32,
     /// `None` once stopped; hanging up means: kill.
     orders: Option<Sender<Order>>,
@@ -24,7 +24,10 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts a program. On Linux with `setpriv` it also dies when we are killed.
-    pub(super) fn spawn(program: &str, arguments: &[String], configure: impl FnOnce(&mut Command)) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn spawn(program: &str, arguments: &[String], configure: impl FnOnce(&mut Command)) -> io::Result<Self> {
         let mut command = if has_setpriv() {
             let mut command = Command::new("setpriv");
             command.args(["--pdeathsig", "KILL", program]);
@@ -47,19 +50,22 @@ impl Process {
     }
 
     /// Its process id.
-    pub(super) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.pid
     }
 
     /// How it ended, if it ended by itself.
-    pub(super) fn ended(&self) -> Option<ExitStatus> {
+    pub fn ended(&self) -> Option<ExitStatus> {
         let (answer, answered) = mpsc::channel();
         self.orders.as_ref()?.send(Order::Poll(answer)).ok()?;
         answered.recv().ok().flatten()
     }
 
     /// Sends a signal by name, as `STOP`.
-    pub(super) fn signal(&self, name: &str) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// It is gone, or there is no `kill` on the PATH.
+    pub fn signal(&self, name: &str) -> io::Result<()> {
         let sent = Command::new("kill").args([format!("-{name}"), self.pid.to_string()]).status()?;
         if sent.success() { Ok(()) } else { Err(io::Error::other(format!("kill -{name} {} failed", self.pid))) }
     }

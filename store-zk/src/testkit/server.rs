@@ -37,7 +37,7 @@ const PORT_ATTEMPTS_MAX: usize = 5;
 const PORT_MIN: u16 = 12_000;
 const PORT_COUNT: u16 = 20_000;
 
-/// Ports that are tried for four free ones.
+/// Ports that are tried for a free one.
 const PORT_PROBES_MAX: usize = 1_000;
 
 /// Lines of the log that an error shows.
@@ -157,21 +157,30 @@ async fn find_program() -> Result<(), ServerError> {
     found.unwrap_or_else(|_| Err(ServerError("the search for a ZooKeeper ended early".to_owned())))
 }
 
-/// Four ports that are free now. From below the range that outgoing connections get theirs from: a server that is killed
-/// must find its ports free when it comes back.
+/// Four ports that are free now.
 fn free_ports() -> io::Result<Ports> {
+    // All are held until the last is found, so that they differ.
+    let [client, secure, peer, election] = [take_port()?, take_port()?, take_port()?, take_port()?];
+    Ok(Ports { client: client.0, secure: secure.0, peer: peer.0, election: election.0 })
+}
+
+/// A loopback port that is free now, from below the range that outgoing connections get theirs from: a server that is
+/// killed must find its port free when it comes back.
+///
+/// # Errors
+/// Too many ports are in use.
+pub fn free_port() -> io::Result<u16> {
+    take_port().map(|(port, _)| port)
+}
+
+fn take_port() -> io::Result<(u16, TcpListener)> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let mut listeners = Vec::with_capacity(4);
     for _ in 0..PORT_PROBES_MAX {
         // Processes begin at different places; within one, no port comes twice soon.
         let offset = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         let port = PORT_MIN + u16::try_from(offset % u32::from(PORT_COUNT)).unwrap_or_default();
-        // All are held until the last is found, so that they differ.
         if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            listeners.push((port, listener));
-        }
-        if let [(client, _), (secure, _), (peer, _), (election, _)] = listeners[..] {
-            return Ok(Ports { client, secure, peer, election });
+            return Ok((port, listener));
         }
     }
     Err(io::Error::new(io::ErrorKind::AddrInUse, "too many ports are in use"))

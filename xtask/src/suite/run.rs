@@ -14,7 +14,7 @@ use super::backend::Backend;
 use super::libtest::{parse, parse_list};
 use crate::cargo::{TestBinary, cargo, command, target_folder, test_binary};
 use crate::cli::{Failure, Interrupt, Shell};
-use crate::kafka::Kafka;
+use crate::kafka::{Kafka, Release};
 
 /// A test program that runs longer hangs. The slowest takes a few minutes on two cores.
 const PROGRAM_LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -100,7 +100,7 @@ async fn get_ready(programs: &[Program], shell: &Shell) -> Result<(), Failure> {
             found.map_err(|reason| Failure::failed("no ZooKeeper for the tests that need one").why(reason))?;
         }
         if backends.contains(&Backend::Kafka) {
-            let found = Kafka::find(&say);
+            let found = Kafka::find(Release::V3_9, &say);
             found.map_err(|reason| Failure::failed("no Kafka for the tests that need its jars").why(reason))?;
         }
         Ok(())

@@ -2,17 +2,15 @@
 //! compares znode by znode what it ends with.
 
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use crate::cli::{Absent, Failure, Interrupt, Outcome, Shell, VerbResult, ZooKeeperArgs};
+use crate::own::{Counts, RUN_MAX, counted, end, finished, output, this_program};
 use crate::seed::Random;
-
-/// A run that takes longer than this hangs.
-const RUN_MAX: Duration = Duration::from_secs(600);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -38,13 +36,6 @@ pub(crate) struct Args {
 
 /// Changes that are asked for in a round of dual writing: more than can be made before the kill.
 const CHANGES: &str = "1000000";
-
-/// What comparisons have counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Counts {
-    compared: u64,
-    divergent: u64,
-}
 
 /// What the rounds of dual writing came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -245,58 +236,6 @@ impl Cluster {
     }
 }
 
-fn counted(object: &Value) -> Option<Counts> {
-    let count = |field: &str| object.get(field).and_then(Value::as_u64);
-    Some(Counts { compared: count("compared")?, divergent: count("divergent")? })
-}
-
-fn this_program(verb: &str) -> Result<Command, Failure> {
-    let program =
-        std::env::current_exe().map_err(|error| Failure::failed("can't find this program").because(&error))?;
-    let mut command = Command::new(program);
-    command
-        .args([verb, "--json"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    Ok(command)
-}
-
-/// Kills a child of ours, if it still runs, and waits for its end.
-async fn end(child: &mut Child) {
-    // It may have ended already.
-    drop(child.start_kill());
-    drop(child.wait().await);
-}
-
-async fn output(mut command: Command) -> Result<(ExitStatus, Value), Failure> {
-    let output = tokio::time::timeout(RUN_MAX, command.output())
-        .await
-        .map_err(|_| Failure::failed("a run takes too long").why(format!("longer than {} s", RUN_MAX.as_secs())))?
-        .map_err(|error| Failure::failed("can't run this program again").because(&error))?;
-    let last = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
-    Ok((output.status, serde_json::from_str(&last).unwrap_or_default()))
-}
-
-async fn finished(what: &str, command: Command) -> Result<Value, Failure> {
-    let (status, object) = output(command).await?;
-    if status.success() {
-        return Ok(object);
-    }
-    let reason = object.get("error").and_then(Value::as_str).unwrap_or("it said nothing").to_owned();
-    let failure = Failure::failed(format!("{what} failed ({status})")).why(reason);
-    Err(match status.code() {
-        Some(4) => {
-            let Counts { compared, divergent } = counted(&object).unwrap_or_default();
-            let failure = Failure::divergent(failure.to_string()).field("verify", object);
-            failure.field("compared_znodes", compared).field("divergent_znodes", divergent)
-        }
-        Some(5) => Failure::damaged(failure.to_string()),
-        _ => failure,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,13 +251,5 @@ mod tests {
         assert_eq!((&fields["kills_under_changes"], &fields["records_in_dual_write"]), (&2.into(), &7.into()));
         assert_eq!((&fields["compared_znodes"], &fields["divergent_znodes"]), (&9.into(), &0.into()));
         crate::documents::assert_fields_are_documented(fields.keys().map(String::as_str));
-    }
-
-    #[test]
-    fn a_comparison_counts_only_with_both_numbers() {
-        let counts = |json: &str| counted(&serde_json::from_str(json).unwrap());
-        assert_eq!(counts(r#"{"compared":3,"divergent":1}"#), Some(Counts { compared: 3, divergent: 1 }));
-        assert_eq!(counts(r#"{"compared":3}"#), None);
-        assert_eq!(counts("null"), None);
     }
 }

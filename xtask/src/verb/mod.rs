@@ -8,6 +8,7 @@ pub(crate) mod demo;
 pub(crate) mod dump_log;
 pub(crate) mod fix;
 mod follow;
+pub(crate) mod interop;
 pub(crate) mod migrate;
 pub(crate) mod seed;
 pub(crate) mod status;
