@@ -46,6 +46,8 @@ pub(crate) enum Stage {
     Demo,
     /// `cargo xtask chaos`: a few kills, and no divergence in the end
     Chaos,
+    /// `cargo xtask interop --quick`: Apache Kafka migrates the same content, reads ours, and boots from it
+    Interop,
     /// The tree is as it was before
     Tree,
 }
@@ -64,6 +66,7 @@ impl Stage {
             Self::Tests => "tests",
             Self::Demo => "demo",
             Self::Chaos => "chaos",
+            Self::Interop => "interop",
             Self::Tree => "tree",
         }
     }
@@ -92,6 +95,7 @@ pub(super) async fn run_stage(
         Stage::Tests => tests(shell, interrupt).await,
         Stage::Demo => without_divergence(&DEMO).await,
         Stage::Chaos => without_divergence(&CHAOS).await,
+        Stage::Interop => interop().await,
         Stage::Tree => tree(tree_before).await,
     }
 }
@@ -222,6 +226,29 @@ fn judge_comparison(typed: &str, output: &Output) -> End {
     }
 }
 
+/// Kafka's verdict.
+async fn interop() -> End {
+    let arguments = ["interop", "--quick", "--json"];
+    match captured::output(xtask(&arguments)).await {
+        Ok(output) => judge_parts(&format!("cargo xtask {}", arguments.join(" ")), &output),
+        Err(error) => End::Failed(vec![format!("cargo can't be run: {error}")]),
+    }
+}
+
+/// The exit code alone is not enough: each part must be named as one that holds.
+fn judge_parts(typed: &str, output: &Output) -> End {
+    let object: Option<serde_json::Value> =
+        output.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok());
+    let parts = object.as_ref().and_then(|object| object["parts"].as_array());
+    match parts {
+        Some(parts) if output.success && !parts.is_empty() && parts.iter().all(|part| part["result"] == "holds") => {
+            let names: Vec<_> = parts.iter().filter_map(|part| part["part"].as_str()).collect();
+            End::Passed(format!("{} hold", names.join(", ")))
+        }
+        _ => failed(typed, output),
+    }
+}
+
 /// The state of the tree, to be compared with a later one; or why there is none.
 pub(super) async fn tree_state() -> Result<String, String> {
     let mut state = String::new();
@@ -267,6 +294,25 @@ mod tests {
             (true, "", false),
         ] {
             let end = judge_comparison("it", &output(success, stdout));
+            assert_eq!(matches!(end, End::Passed(_)), passes, "{stdout}");
+        }
+    }
+
+    #[test]
+    fn kafkas_verdict_passes_only_if_every_part_is_named_and_holds() {
+        let output = |success, stdout: &str| Output { success, stdout: stdout.to_owned(), stderr: String::new() };
+        for (success, stdout, passes) in [
+            (true, r#"{"parts":[{"part":"differential","result":"holds"},{"part":"offline","result":"holds"}]}"#, true),
+            (
+                true,
+                r#"{"parts":[{"part":"differential","result":"holds"},{"part":"offline","result":"not run"}]}"#,
+                false,
+            ),
+            (true, r#"{"parts":[]}"#, false),
+            (true, "", false),
+            (false, r#"{"parts":[{"part":"differential","result":"holds"}]}"#, false),
+        ] {
+            let end = judge_parts("interop", &output(success, stdout));
             assert_eq!(matches!(end, End::Passed(_)), passes, "{stdout}");
         }
     }
