@@ -10,6 +10,7 @@ mod kafka_reads;
 mod lab;
 mod offline;
 mod part;
+mod populate;
 mod reads_kafka;
 mod zk_brokers;
 
@@ -17,3 +18,7 @@ pub use self::cluster::{ClusterSpec, PASSWORD_ENCODER_SECRET, TOKEN_SECRET, ZkMo
 pub use self::findings::Findings;
 pub use self::lab::Lab;
 pub use self::part::{Part, PartOptions, PartReport, Verdict};
+pub use self::populate::{
+    AclEntry, Grant, HalfDone, MadeBrokerConfig, MadeQuota, MadeToken, MadeTopic, MadeUser, Pattern, PopulateOptions,
+    Populated, QuotaEntity, Resource, consume, leave_half_done, populate,
+};
