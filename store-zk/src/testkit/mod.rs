@@ -2,8 +2,10 @@
 //!
 //! - [`fake`]: no sockets, no clock, every fault at a chosen request. For everything that can be tested in memory.
 //! - [`server`]: real servers, alone or as an ensemble, killed, paused and restarted at will.
+//! - [`captured`]: trees that a real Kafka wrote, as files.
 //! - [`proxy`]: stands in front of a real server and cuts, delays, or loses the reply to a write that was applied.
 
+pub mod captured;
 mod debian;
 pub mod fake;
 mod install;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use store_zk::client::config::{Credentials, Secret, ZkClientConfig};
 use store_zk::testkit::server::ZkServer;
 
 use super::lab::{Lab, failed, port};
@@ -25,7 +26,13 @@ pub struct ClusterSpec {
     pub chroot: String,
     /// More settings of every broker.
     pub extra: Properties,
+    /// Whether brokers log in to ZooKeeper (SASL DIGEST-MD5) and keep their znodes from others.
+    pub secure: bool,
 }
+
+/// Who brokers are in a ZooKeeper that wants to know. Nothing here is secret.
+const ZOOKEEPER_USER: &str = "kafka";
+const ZOOKEEPER_PASSWORD: &str = "kafkas-secret";
 
 /// A cluster in ZooKeeper mode that runs. Dropping it kills its processes; its files go with the [`Lab`].
 ///
@@ -51,8 +58,20 @@ impl ClusterSpec {
     /// Brokers with ids from 0.
     pub fn new(kafka: &Kafka, brokers: i32) -> Self {
         let brokers = (0..brokers).collect();
-        Self { kafka: kafka.clone(), brokers, chroot: String::new(), extra: Properties::new() }
+        Self { kafka: kafka.clone(), brokers, chroot: String::new(), extra: Properties::new(), secure: false }
     }
+}
+
+/// The file by which brokers' Java logs in to ZooKeeper.
+const JAAS_FILE: &str = "zookeeper.jaas";
+
+fn zookeeper_user() -> Credentials {
+    Credentials { user: ZOOKEEPER_USER.to_owned(), password: Secret::new(ZOOKEEPER_PASSWORD.to_owned()) }
+}
+
+fn jaas() -> String {
+    let module = "org.apache.zookeeper.server.auth.DigestLoginModule required";
+    format!("Client {{\n  {module}\n    username=\"{ZOOKEEPER_USER}\"\n    password=\"{ZOOKEEPER_PASSWORD}\";\n}};\n")
 }
 
 impl ZkModeCluster {
@@ -62,7 +81,11 @@ impl ZkModeCluster {
     /// One of them does not start.
     pub async fn start(lab: &Lab, name: &str, spec: ClusterSpec) -> Result<Self, Failure> {
         let folder = lab.folder(name)?;
-        let zookeeper = lab.zookeeper().await?;
+        let zookeeper = lab.zookeeper_with(if spec.secure { vec![zookeeper_user()] } else { Vec::new() }).await?;
+        if spec.secure {
+            std::fs::write(folder.join(JAAS_FILE), jaas())
+                .map_err(|error| Failure::failed(format!("can't write {JAAS_FILE}")).because(&error))?;
+        }
         lab.note(format_args!(
             "starting {} ZooKeeper-mode brokers of Kafka {}",
             spec.brokers.len(),
@@ -82,7 +105,11 @@ impl ZkModeCluster {
     pub async fn start_broker(&mut self, id: i32) -> Result<(), Failure> {
         let ports = Ports { plain: port()?, sasl: port()? };
         let properties = self.properties(id, ports);
-        let spec = ServerSpec::new(&self.spec.kafka, format!("broker-{id}"), &self.folder, properties);
+        let mut spec = ServerSpec::new(&self.spec.kafka, format!("broker-{id}"), &self.folder, properties);
+        if self.spec.secure {
+            let jaas = self.folder.join(JAAS_FILE);
+            spec.java_options.push(format!("-Djava.security.auth.login.config={}", jaas.display()));
+        }
         self.brokers.push(KafkaServer::start(spec).await.map_err(failed("a broker does not start"))?);
         self.ports.push(ports);
         Ok(())
@@ -114,6 +141,9 @@ impl ZkModeCluster {
             .with("transaction.state.log.min.isr", 1)
             .with("transaction.state.log.num.partitions", 3)
             .with("group.initial.rebalance.delay.ms", 0);
+        if self.spec.secure {
+            properties.set("zookeeper.set.acl", true);
+        }
         for (key, value) in self.spec.extra.iter() {
             properties.set(key, value);
         }
@@ -123,6 +153,16 @@ impl ZkModeCluster {
     /// `zookeeper.connect` of its brokers.
     pub fn zookeeper_connect(&self) -> String {
         format!("{}{}", self.zookeeper.address(), self.spec.chroot)
+    }
+
+    /// How a client of ours reaches its ZooKeeper, below the chroot, and as whom.
+    ///
+    /// # Errors
+    /// The chroot is none.
+    pub fn zookeeper_client(&self) -> Result<ZkClientConfig, Failure> {
+        let mut client = ZkClientConfig::from_connect_string(&self.zookeeper_connect())?;
+        client.sasl = self.spec.secure.then(zookeeper_user);
+        Ok(client)
     }
 
     /// Addresses of the listeners without security.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use store_zk::client::config::Credentials;
 use store_zk::testkit::free_port;
 use store_zk::testkit::server::{ServerOptions, ZkServer};
 use tempfile::TempDir;
@@ -68,9 +69,17 @@ impl Lab {
     /// # Errors
     /// None can be found or started.
     pub async fn zookeeper(&self) -> Result<ZkServer, Failure> {
+        self.zookeeper_with(Vec::new()).await
+    }
+
+    /// A ZooKeeper of its own, empty, where these users can log in.
+    ///
+    /// # Errors
+    /// None can be found or started.
+    pub async fn zookeeper_with(&self, sasl: Vec<Credentials>) -> Result<ZkServer, Failure> {
         // Sessions of real brokers must outlive a busy machine: up to 60 s.
         let tick = std::time::Duration::from_secs(3);
-        start_zookeeper(ServerOptions { tick, ..ServerOptions::default() }, &self.shell).await
+        start_zookeeper(ServerOptions { tick, sasl, ..ServerOptions::default() }, &self.shell).await
     }
 }
 

@@ -3,6 +3,7 @@
 //! Each [`Part`] is a question to Kafka, in a module of its own; it returns [`Findings`], and whether they hold is decided
 //! there. [`ZkModeCluster`] is a cluster as Kafka ran before KRaft. Everything that is started here ends with its value.
 
+mod capture;
 mod cluster;
 mod differential;
 mod findings;
@@ -14,6 +15,7 @@ mod populate;
 mod reads_kafka;
 mod zk_brokers;
 
+pub use self::capture::{Captured, capture};
 pub use self::cluster::{ClusterSpec, PASSWORD_ENCODER_SECRET, TOKEN_SECRET, ZkModeCluster};
 pub use self::findings::Findings;
 pub use self::lab::Lab;

@@ -42,6 +42,8 @@ pub struct ServerSpec {
     pub properties: Properties,
     /// Java's largest heap, as `256m`.
     pub heap: String,
+    /// More options of Java, as `-Dname=value`.
+    pub java_options: Vec<String>,
 }
 
 /// A running server. Dropping it kills it (SIGKILL); its files stay.
@@ -56,7 +58,8 @@ impl ServerSpec {
     /// A server with a small heap.
     pub fn new(kafka: &Kafka, name: impl Into<String>, folder: &Path, properties: Properties) -> Self {
         let heap = "256m".to_owned();
-        Self { kafka: kafka.clone(), name: name.into(), folder: folder.to_owned(), properties, heap }
+        let java_options = Vec::new();
+        Self { kafka: kafka.clone(), name: name.into(), folder: folder.to_owned(), properties, heap, java_options }
     }
 
     fn file(&self, ending: &str) -> PathBuf {
@@ -95,7 +98,9 @@ impl KafkaServer {
         self.log_start = output.metadata().map_err(in_folder)?.len();
         let heap = format!("-Xmx{}", spec.heap);
         let logging = format!("-Dlog4j.configuration=file:{}", logging.display());
-        let mut arguments = spec.kafka.arguments(Program::Server, &[&heap, &logging])?;
+        let mut options = vec![heap.as_str(), logging.as_str()];
+        options.extend(spec.java_options.iter().map(String::as_str));
+        let mut arguments = spec.kafka.arguments(Program::Server, &options)?;
         arguments.push(config.display().to_string());
         let process = Process::spawn(spec.kafka.java(), &arguments, |command| {
             command.current_dir(&spec.folder).stdin(std::process::Stdio::null()).stdout(output).stderr(errors);

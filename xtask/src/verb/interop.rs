@@ -1,10 +1,16 @@
 //! `cargo xtask interop`: Apache Kafka judges what we write, and we read what Kafka wrote.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use clap::Subcommand;
+use serde::Serialize;
 
 use crate::cli::{Failure, Interrupt, Outcome, Shell, VerbResult};
 use crate::columns::columns;
-use crate::interop::{Lab, Part, PartOptions, PartReport};
+use crate::interop::{Captured, Lab, Part, PartOptions, PartReport, capture};
+use crate::kafka::Release;
+use crate::repository_root;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -19,6 +25,8 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Writes trees of znodes that real clusters in ZooKeeper mode have made, for the tests of store-zk
+    Capture(CaptureArgs),
     /// Kafka 3.9's own controller migrates the same ZooKeeper, and both logs are compared record by record
     Differential,
     /// Kafka's tools read our logs and snapshots, and a KRaft cluster boots from an exported directory
@@ -29,6 +37,17 @@ enum Command {
     ReadsKafka,
     /// Changes of ours take effect in a ZooKeeper-mode broker that runs
     ZkBrokers,
+}
+
+#[derive(clap::Args)]
+struct CaptureArgs {
+    /// Only clusters of this release; may be given several times
+    #[arg(long, value_name = "RELEASE")]
+    kafka: Vec<Release>,
+
+    /// Folder of the files; those of the same name are replaced [default: store-zk/testdata/captured]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 /// What `--quick` runs.
@@ -44,6 +63,8 @@ impl Args {
             Some(Command::Offline) => vec![Part::Offline],
             Some(Command::ReadsKafka) => vec![Part::ReadsKafka],
             Some(Command::ZkBrokers) => vec![Part::ZkBrokers],
+            // It asks Kafka nothing.
+            Some(Command::Capture(_)) => Vec::new(),
             None if self.quick => QUICK.to_vec(),
             None => ALL.to_vec(),
         }
@@ -52,6 +73,9 @@ impl Args {
 
 pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
     let interrupt = Interrupt::listen().map_err(|error| Failure::failed("can't listen for Ctrl-C").because(&error))?;
+    if let Some(Command::Capture(args)) = &args.part {
+        return interrupt.unless_requested(capture_trees(args, shell)).await;
+    }
     let options = PartOptions { quick: args.quick };
     let mut reports = Vec::new();
     for part in args.parts() {
@@ -66,6 +90,43 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
         reports.push(report);
     }
     conclude(&reports)
+}
+
+#[derive(Serialize)]
+struct CapturedObject {
+    file: String,
+    bytes: u64,
+    znodes: u64,
+    families: BTreeMap<String, u64>,
+}
+
+impl From<&Captured> for CapturedObject {
+    fn from(captured: &Captured) -> Self {
+        Self {
+            file: captured.file.display().to_string(),
+            bytes: captured.bytes,
+            znodes: captured.znodes(),
+            families: captured.families.iter().map(|(family, count)| (family.to_string(), *count)).collect(),
+        }
+    }
+}
+
+async fn capture_trees(args: &CaptureArgs, shell: &Shell) -> VerbResult {
+    if args.kafka.contains(&Release::V4) {
+        return Err(Failure::usage(format!("Kafka {} has no ZooKeeper mode", Release::V4))
+            .next("name one of the releases that have: --kafka 2.4, --kafka 3.9"));
+    }
+    let releases = if args.kafka.is_empty() { vec![Release::V3_9, Release::V2_4] } else { args.kafka.clone() };
+    let out = args.out.clone().unwrap_or_else(|| repository_root().join("store-zk/testdata/captured"));
+    let captured = capture(&Lab::new(shell)?, &releases, &out).await?;
+    let objects: Vec<_> = captured.iter().map(CapturedObject::from).collect();
+    let head = ["file", "znodes", "KiB"].map(str::to_owned);
+    let rows = captured
+        .iter()
+        .map(|it| [it.file.display().to_string(), it.znodes().to_string(), format!("{:.0}", it.bytes as f64 / 1024.0)]);
+    let table = columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>(), 1);
+    let outcome = Outcome::done().field("captured", objects);
+    Ok(table.into_iter().fold(outcome, Outcome::say))
 }
 
 fn conclude(reports: &[PartReport]) -> VerbResult {
