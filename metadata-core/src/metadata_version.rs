@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A level of the feature `metadata.version`, 1 to 23 in Kafka 3.9 (`MetadataVersion.java`). Ordered as the levels are.
+/// A level of the feature `metadata.version`, 1 to 33 in Kafka 4.4 (`MetadataVersion.java`). Ordered as the levels are.
+///
+/// Levels above 21 are those of the releases of Kafka 4, whose logs we read. Kafka 3.9 has 22 and 23 too, but not for
+/// production, and there partitions have eligible leader replicas from 22 on.
 ///
 /// Its text is the name that Kafka's tools take, `3.9-IV0` for level 21. It says in which version records are written,
 /// see [`record_version`](crate::record::record_version), and which kinds of records may be written at all.
@@ -11,15 +14,16 @@ use std::str::FromStr;
 pub struct MetadataVersion(i16);
 
 /// Names by level, the first that of level 1.
-const NAMES: [&str; 23] = [
+const NAMES: [&str; 33] = [
     "3.0-IV1", "3.1-IV0", "3.2-IV0", "3.3-IV0", "3.3-IV1", "3.3-IV2", "3.3-IV3", "3.4-IV0", "3.5-IV0", "3.5-IV1",
     "3.5-IV2", "3.6-IV0", "3.6-IV1", "3.6-IV2", "3.7-IV0", "3.7-IV1", "3.7-IV2", "3.7-IV3", "3.7-IV4", "3.8-IV0",
-    "3.9-IV0", "4.0-IV0", "4.0-IV1",
+    "3.9-IV0", "4.0-IV0", "4.0-IV1", "4.0-IV2", "4.0-IV3", "4.1-IV0", "4.1-IV1", "4.2-IV0", "4.2-IV1", "4.3-IV0",
+    "4.4-IV0", "4.4-IV1", "4.4-IV2",
 ];
 
 /// A text that names no metadata version of a KRaft cluster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no metadata version: expected a release (3.9) or a name (3.9-IV0), from 3.0-IV1 to 4.0-IV1")]
+#[error("{text:?} is no metadata version: expected a release (3.9) or a name (3.9-IV0), from 3.0-IV1 to 4.4-IV2")]
 pub struct ParseMetadataVersionError {
     text: String,
 }
@@ -56,19 +60,23 @@ impl MetadataVersion {
     pub const V3_8_IV0: Self = Self(20);
     /// Level 21: what Kafka 3.9 formats new clusters with.
     pub const V3_9_IV0: Self = Self(21);
-    /// Level 22: eligible leader replicas (KIP-966). Not for production in Kafka 3.9.
+    /// Level 22: nothing changes in the records. Not for production in Kafka 3.9.
     pub const V4_0_IV0: Self = Self(22);
-    /// Level 23: the highest that Kafka 3.9 knows. Not for production there.
+    /// Level 23: eligible leader replicas (KIP-966), and the highest that Kafka 3.9 knows. Not for production there.
     pub const V4_0_IV1: Self = Self(23);
+    /// Level 30: cordoned log directories (KIP-1066).
+    pub const V4_3_IV0: Self = Self(30);
+    /// Level 33: the highest that Kafka 4.4 runs in production. Controllers can be unregistered.
+    pub const V4_4_IV2: Self = Self(33);
 
     /// The lowest level.
     pub const LOWEST: Self = Self::V3_0_IV1;
     /// The highest level that Kafka 3.9 runs in production.
     pub const LATEST_PRODUCTION: Self = Self::V3_9_IV0;
-    /// The highest level that Kafka 3.9 knows.
-    pub const HIGHEST: Self = Self::V4_0_IV1;
+    /// The highest level that we know: nothing is written at levels above [`Self::LATEST_PRODUCTION`] unless told so.
+    pub const HIGHEST: Self = Self::V4_4_IV2;
 
-    /// The metadata version with this level, or `None` outside 1 to 23.
+    /// The metadata version with this level, or `None` outside 1 to 33.
     pub fn from_level(level: i16) -> Option<Self> {
         (Self::LOWEST.0..=Self::HIGHEST.0).contains(&level).then_some(Self(level))
     }
@@ -146,12 +154,18 @@ impl MetadataVersion {
 
     /// Whether partitions have eligible leader replicas (KIP-966).
     pub fn supports_elr(self) -> bool {
-        self >= Self::V4_0_IV0
+        self >= Self::V4_0_IV1
+    }
+
+    /// Whether brokers have cordoned log directories (KIP-1066).
+    pub fn supports_cordoned_directories(self) -> bool {
+        self >= Self::V4_3_IV0
     }
 
     /// In which version a [`RegisterBrokerRecord`](crate::record::RegisterBrokerRecord) is written.
     pub fn register_broker_record_version(self) -> i16 {
         match self {
+            at if at >= Self::V4_3_IV0 => 4,
             at if at >= Self::V3_7_IV2 => 3,
             at if at >= Self::V3_4_IV0 => 2,
             at if at >= Self::V3_3_IV3 => 1,
@@ -163,7 +177,7 @@ impl MetadataVersion {
     /// exception: Kafka writes its partitions in version 0 (`ZkMigrationClient.scala`).
     pub fn partition_record_version(self) -> i16 {
         match self {
-            at if at >= Self::V4_0_IV0 => 2,
+            at if at >= Self::V4_0_IV1 => 2,
             at if at >= Self::V3_7_IV2 => 1,
             _ => 0,
         }
@@ -237,6 +251,8 @@ mod tests {
             (MetadataVersion::V3_9_IV0, 21, "3.9-IV0"),
             (MetadataVersion::V4_0_IV0, 22, "4.0-IV0"),
             (MetadataVersion::V4_0_IV1, 23, "4.0-IV1"),
+            (MetadataVersion::V4_3_IV0, 30, "4.3-IV0"),
+            (MetadataVersion::V4_4_IV2, 33, "4.4-IV2"),
         ] {
             assert_eq!((version.level(), version.to_string().as_str()), (level, name));
         }
@@ -249,16 +265,23 @@ mod tests {
             assert_eq!(MetadataVersion::from_level(version.level()), Some(version));
             assert_eq!(version.to_string().parse(), Ok(version));
         }
-        for level in [i16::MIN, -1, 0, 24, i16::MAX] {
+        for level in [i16::MIN, -1, 0, 34, i16::MAX] {
             assert_eq!(MetadataVersion::from_level(level), None, "{level}");
         }
     }
 
     #[test]
     fn a_release_means_its_newest_metadata_version() {
-        for (text, level) in
-            [("3.0", 1), ("3.3", 7), ("3.7", 19), ("3.9", 21), ("3.9.1", 21), ("3.6.12", 14), ("4.0", 23)]
-        {
+        for (text, level) in [
+            ("3.0", 1),
+            ("3.3", 7),
+            ("3.7", 19),
+            ("3.9", 21),
+            ("3.9.1", 21),
+            ("3.6.12", 14),
+            ("4.0", 25),
+            ("4.4.0", 33),
+        ] {
             assert_eq!(text.parse::<MetadataVersion>().map(MetadataVersion::level), Ok(level), "{text}");
         }
     }
@@ -288,7 +311,7 @@ mod tests {
     #[test]
     fn each_ability_starts_at_its_level() {
         type Predicate = fn(MetadataVersion) -> bool;
-        let predicates: [(&str, i16, Predicate); 10] = [
+        let predicates: [(&str, i16, Predicate); 11] = [
             ("no-op", 5, MetadataVersion::supports_no_op),
             ("registration change", 6, MetadataVersion::supports_broker_registration_change),
             ("migration state", 8, MetadataVersion::supports_zk_migration_state),
@@ -298,7 +321,8 @@ mod tests {
             ("tokens", 14, MetadataVersion::supports_delegation_tokens),
             ("controllers", 15, MetadataVersion::supports_controller_registration),
             ("directories", 17, MetadataVersion::supports_directories),
-            ("elr", 22, MetadataVersion::supports_elr),
+            ("elr", 23, MetadataVersion::supports_elr),
+            ("cordoned directories", 30, MetadataVersion::supports_cordoned_directories),
         ];
         for (name, first, predicate) in predicates {
             for version in MetadataVersion::all() {

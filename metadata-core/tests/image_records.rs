@@ -263,7 +263,7 @@ fn first_at(level: i16) -> Vec<(Vec<MetadataRecord>, &'static str)> {
                 "the log directories of partition topic-1-0",
             ),
         ],
-        22 => vec![
+        23 => vec![
             (
                 vec![
                     topic(1),
@@ -276,6 +276,10 @@ fn first_at(level: i16) -> Vec<(Vec<MetadataRecord>, &'static str)> {
                 "the eligible leader replicas of partition topic-1-0",
             ),
         ],
+        30 => vec![(
+            vec![RegisterBrokerRecord { cordoned_log_dirs: Some(vec![]), ..broker(4) }.into()],
+            "the cordoned log directories of broker 4",
+        )],
         _ => vec![],
     }
 }
@@ -305,7 +309,7 @@ fn what_a_metadata_version_can_not_hold_is_named_and_nothing_is_lost() {
             }
         }
     }
-    assert_eq!(rows, 10);
+    assert_eq!(rows, 11);
 }
 
 #[test]

@@ -139,7 +139,7 @@ macro_rules! random_structs {
 random_structs! {
     RegisterBrokerRecord {
         broker_id 0 is_migrating_zk_broker 2 incarnation_id 0 broker_epoch 0 end_points 0 features 0 rack 0 fenced 0
-        in_controlled_shutdown 1 log_dirs 3
+        in_controlled_shutdown 1 log_dirs 3 cordoned_log_dirs 4
     }
     BrokerEndpoint { name 0 host 0 port 0 security_protocol 0 }
     BrokerFeature { name 0 min_supported_version 0 max_supported_version 0 }
@@ -166,7 +166,9 @@ random_structs! {
     ClientQuotaRecord { entity 0 key 0 value 0 remove 0 }
     QuotaEntityData { entity_type 0 entity_name 0 }
     ProducerIdsRecord { broker_id 0 broker_epoch 0 next_producer_id 0 }
-    BrokerRegistrationChangeRecord { broker_id 0 broker_epoch 0 fenced 0 in_controlled_shutdown 1 log_dirs 2 }
+    BrokerRegistrationChangeRecord {
+        broker_id 0 broker_epoch 0 fenced 0 in_controlled_shutdown 1 log_dirs 2 cordoned_log_dirs 3
+    }
     AccessControlEntryRecord {
         id 0 resource_type 0 resource_name 0 pattern_type 0 principal 0 host 0 operation 0 permission_type 0
     }
@@ -179,6 +181,8 @@ random_structs! {
     AbortTransactionRecord { reason 0 }
     RemoveDelegationTokenRecord { token_id 0 }
     RegisterControllerRecord { controller_id 0 incarnation_id 0 zk_migration_ready 0 end_points 0 features 0 }
+    ClearElrRecord { topic_name 0 }
+    UnregisterControllerRecord { controller_id 0 }
     ControllerEndpoint { name 0 host 0 port 0 security_protocol 0 }
     ControllerFeature { name 0 min_supported_version 0 max_supported_version 0 }
     LeaderChangeMessage { version 0 leader_id 0 voters 0 granting_voters 0 }
@@ -207,7 +211,7 @@ const METADATA_RECORDS: &[Kind<MetadataRecord>] = kinds! {
     FeatureLevelRecord ClientQuotaRecord ProducerIdsRecord BrokerRegistrationChangeRecord AccessControlEntryRecord
     RemoveAccessControlEntryRecord NoOpRecord ZkMigrationStateRecord RemoveUserScramCredentialRecord
     BeginTransactionRecord EndTransactionRecord AbortTransactionRecord RemoveDelegationTokenRecord
-    RegisterControllerRecord
+    RegisterControllerRecord ClearElrRecord UnregisterControllerRecord
 };
 
 const CONTROL_RECORDS: &[Kind<ControlRecord>] = kinds! {
@@ -322,10 +326,10 @@ proptest! {
 }
 
 #[test]
-fn every_api_key_but_three_up_to_27_is_a_record() {
+fn every_api_key_but_three_up_to_29_is_a_record() {
     let record = |(_, random): &Kind<MetadataRecord>| random(&mut Source { bytes: &[] }, 0);
     let keys: Vec<i16> = METADATA_RECORDS.iter().map(|kind| record(kind).api_key()).collect();
-    let expected: Vec<i16> = (0..=27).filter(|key| ![6, 13, 16].contains(key)).collect();
+    let expected: Vec<i16> = (0..=29).filter(|key| ![6, 13, 16].contains(key)).collect();
     assert_eq!(keys, expected);
     let types: Vec<i16> =
         CONTROL_RECORDS.iter().map(|(_, random)| random(&mut Source { bytes: &[] }, 0).record_type()).collect();
@@ -335,7 +339,7 @@ fn every_api_key_but_three_up_to_27_is_a_record() {
 #[test]
 fn a_record_knows_its_name_and_its_versions() {
     for (record, name, highest) in [
-        (MetadataRecord::from(RegisterBrokerRecord::default()), "REGISTER_BROKER_RECORD", 3),
+        (MetadataRecord::from(RegisterBrokerRecord::default()), "REGISTER_BROKER_RECORD", 4),
         (PartitionRecord::default().into(), "PARTITION_RECORD", 2),
         (NoOpRecord::default().into(), "NO_OP_RECORD", 0),
         (ZkMigrationStateRecord::default().into(), "ZK_MIGRATION_STATE_RECORD", 0),
@@ -378,14 +382,15 @@ fn what_is_no_record_is_refused_with_record_field_place_and_reason() {
         ("nothing", vec![], None, "frameVersion", 0, Truncated { needed: 1, remaining: 0 }),
         ("Kafka 2.8's frame", vec![0, 20, 0, 0], None, "", 0, FrameVersion { found: 0 }),
         ("a frame to come", vec![2, 20, 0, 0], None, "", 0, FrameVersion { found: 2 }),
-        ("api key 6", value(&[&[6, 0, 0]]), None, "", 1, UnknownApiKey { found: 6 }),
-        ("api key 13", value(&[&[13, 0, 0]]), None, "", 1, UnknownApiKey { found: 13 }),
-        ("api key 16", value(&[&[16, 0, 0]]), None, "", 1, UnknownApiKey { found: 16 }),
-        ("api key 28", value(&[&[28, 0, 0]]), None, "", 1, UnknownApiKey { found: 28 }),
-        ("an api key of 32 bits", value(&[HUGE, &[0, 0]]), None, "", 1, UnknownApiKey { found: u32::MAX }),
+        ("api key 6", value(&[&[6, 0, 0]]), None, "", 1, UnknownApiKey { found: 6, version: 0 }),
+        ("api key 13", value(&[&[13, 0, 0]]), None, "", 1, UnknownApiKey { found: 13, version: 0 }),
+        ("api key 16", value(&[&[16, 0, 0]]), None, "", 1, UnknownApiKey { found: 16, version: 0 }),
+        ("api key 30", value(&[&[30, 7, 0]]), None, "", 1, UnknownApiKey { found: 30, version: 7 }),
+        ("api key 30, cut off", value(&[&[30]]), None, "version", 2, Truncated { needed: 1, remaining: 0 }),
+        ("an api key of 32 bits", value(&[HUGE, &[0, 0]]), None, "", 1, UnknownApiKey { found: u32::MAX, version: 0 }),
         ("NoOp 1", value(&[&[20, 1, 0]]), some("NoOpRecord"), "", 2, unsupported(1, 0)),
         ("PartitionChange 3", value(&[&[5, 3], P0, ID, &[0]]), change, "", 2, unsupported(3, 2)),
-        ("RegisterBroker 4", value(&[&[0, 4]]), some("RegisterBrokerRecord"), "", 2, unsupported(4, 3)),
+        ("RegisterBroker 5", value(&[&[0, 5]]), some("RegisterBrokerRecord"), "", 2, unsupported(5, 4)),
         ("a version of 32 bits", value(&[&[2], HUGE]), topic, "", 2, unsupported(i64::from(u32::MAX), 0)),
         ("a byte after the end", value(&[&[20, 0, 0, 0]]), some("NoOpRecord"), "", 4, TrailingBytes { count: 1 }),
         (
@@ -543,6 +548,8 @@ fn a_tag_is_refused_in_every_version_before_its_first() {
         (PartitionChangeRecord { last_known_elr: Some(vec![]), ..change() }.into(), 2, 7),
         (BrokerRegistrationChangeRecord { in_controlled_shutdown: 1, ..registration() }.into(), 1, 1),
         (BrokerRegistrationChangeRecord { log_dirs: directories, ..registration() }.into(), 2, 2),
+        (RegisterBrokerRecord { cordoned_log_dirs: Some(vec![]), ..Default::default() }.into(), 4, 1),
+        (BrokerRegistrationChangeRecord { cordoned_log_dirs: Some(vec![]), ..registration() }.into(), 3, 3),
     ];
     for (record, since, tag) in cases {
         let name = record.name();

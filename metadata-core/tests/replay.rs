@@ -355,6 +355,18 @@ fn registrations() {
             Holds(vec![RegisterBrokerRecord { log_dirs: vec![D2, D3], ..broker() }.into()]),
         ),
         row(
+            "CordonedLogDirs replaces the set, also by none",
+            [RegisterBrokerRecord { cordoned_log_dirs: Some(vec![D1]), ..broker() }.into()],
+            BrokerRegistrationChangeRecord { cordoned_log_dirs: Some(vec![]), ..change_broker(70) },
+            Holds(vec![RegisterBrokerRecord { cordoned_log_dirs: Some(vec![]), ..broker() }.into()]),
+        ),
+        row(
+            "CordonedLogDirs null leaves the set",
+            [RegisterBrokerRecord { cordoned_log_dirs: Some(vec![D1]), ..broker() }.into()],
+            BrokerRegistrationChangeRecord { fenced: 1, ..change_broker(70) },
+            Holds(vec![RegisterBrokerRecord { cordoned_log_dirs: Some(vec![D1]), ..broker() }.into()]),
+        ),
+        row(
             "a change of another epoch",
             &fenced,
             BrokerRegistrationChangeRecord { fenced: -1, ..change_broker(71) },
@@ -362,6 +374,18 @@ fn registrations() {
         ),
         row("a change of an unknown broker", [], change_broker(70), Refused("broker 1 is not registered")),
         row("RegisterController adds", [], controller(), Holds(vec![controller().into()])),
+        row(
+            "UnregisterController removes",
+            [controller().into()],
+            UnregisterControllerRecord { controller_id: NodeId(3000), ..Default::default() },
+            Holds(vec![]),
+        ),
+        row(
+            "UnregisterController of an unknown id is ignored",
+            [controller().into()],
+            UnregisterControllerRecord { controller_id: NodeId(3001), ..Default::default() },
+            Holds(vec![controller().into()]),
+        ),
         row(
             "RegisterController replaces all of it",
             [controller().into()],
@@ -390,10 +414,10 @@ fn features_and_the_migration_state() {
             Holds(vec![level("metadata.version", 23)]),
         ),
         row(
-            "metadata.version 24 is unknown",
+            "metadata.version 34 is unknown",
             [version.clone()],
-            level("metadata.version", 24),
-            Refused("level 24 is unknown"),
+            level("metadata.version", 34),
+            Refused("level 34 is unknown"),
         ),
         row(
             "metadata.version can't be removed",
@@ -454,6 +478,9 @@ fn partitions() {
     let known = PartitionRecord { directories: vec![D1, D2, D3], ..partition() };
     let migrating = vec![DirectoryId::MIGRATING; 3];
     let elr = PartitionRecord { eligible_leader_replicas: some([3]), last_known_elr: some([2]), ..partition() };
+    let clear = |name: &str| ClearElrRecord { topic_name: name.into(), ..Default::default() };
+    let cleared = PartitionRecord { partition_epoch: PartitionEpoch(partition().partition_epoch.0 + 1), ..partition() };
+    let other_too = [of(elr.clone()), vec![topic(OTHER, "other")]].concat();
     let recovering = PartitionRecord { leader_recovery_state: 1, ..partition() };
     let known_after = PartitionRecord { directories: vec![D1, D2, D3], ..after(5) };
     check(vec![
@@ -611,6 +638,11 @@ fn partitions() {
             PartitionChangeRecord { replicas: some([3, 2, 1]), ..change() },
             Holds(of(PartitionRecord { replicas: nodes([3, 2, 1]), ..known_after })),
         ),
+        row("ClearElr clears a topic's", of(elr.clone()), clear("orders"), Holds(of(cleared.clone()))),
+        row("ClearElr without a name clears all topics'", of(elr.clone()), clear(""), Holds(of(cleared))),
+        row("ClearElr leaves other topics", other_too.clone(), clear("other"), Holds(other_too)),
+        row("ClearElr raises no epoch where there is nothing to clear", &base, clear(""), Holds(base.clone())),
+        row("ClearElr of an unknown topic", &base, clear("gone"), Refused("no topic \"gone\"")),
         row(
             "no ELR is no change",
             of(elr.clone()),

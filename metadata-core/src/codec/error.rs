@@ -53,10 +53,12 @@ pub enum DecodeReason {
         found: u32,
     },
     /// No metadata record has this api key.
-    #[error("no metadata record has the api key {found}; a newer Kafka may have written it")]
+    #[error("unknown record type {found} (version {version}); a newer Kafka may have written it")]
     UnknownApiKey {
         /// The key found.
         found: u32,
+        /// The version behind it.
+        version: u32,
     },
     /// No control record has this type, or none that may be in this log.
     #[error("no control record of a metadata log has the type {found}")]
@@ -65,7 +67,7 @@ pub enum DecodeReason {
         found: i16,
     },
     /// The record has no such version.
-    #[error("version {found} is unknown, versions {lowest} to {highest} are; a newer Kafka may have written it")]
+    #[error("version {found} is unknown, versions {lowest} to {highest} are known; a newer Kafka may have written it")]
     UnsupportedVersion {
         /// The version found.
         found: i64,

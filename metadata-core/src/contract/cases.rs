@@ -145,7 +145,7 @@ fn some_image(seed: u64, position: Position, lossless: bool) -> std::result::Res
 
 fn features(lossless: bool) -> [VersionedRecord; 2] {
     // Eligible leader replicas ask for a level that is not for production yet.
-    let level = if lossless { MetadataVersion::V4_0_IV0 } else { MetadataVersion::LATEST_PRODUCTION };
+    let level = if lossless { MetadataVersion::V4_0_IV1 } else { MetadataVersion::LATEST_PRODUCTION };
     let version = FeatureLevelRecord {
         name: MetadataVersion::FEATURE_NAME.to_owned(),
         feature_level: level.level(),

@@ -40,7 +40,7 @@ impl Workload {
     }
 
     /// The workload of this seed with what only KRaft holds among it: registrations, finalized features, log directories,
-    /// eligible leader replicas. It takes a metadata version of [`MetadataVersion::V4_0_IV0`] or later.
+    /// eligible leader replicas. It takes a metadata version of [`MetadataVersion::V4_0_IV1`] or later.
     pub fn of_kraft(seed: u64) -> Self {
         Self { kraft: true, ..Self::new(seed) }
     }
@@ -86,7 +86,7 @@ impl Workload {
         self.made += 1;
         if self.kraft && self.below(3) == 0 {
             let records = self.change_of_kraft(image);
-            return records.into_iter().map(|record| at_version(record, MetadataVersion::V4_0_IV0)).collect();
+            return records.into_iter().map(|record| at_version(record, MetadataVersion::V4_0_IV1)).collect();
         }
         let kind = self.below(20);
         let records = match kind {

@@ -52,6 +52,8 @@ pub struct BrokerRegistration {
     pub is_migrating_zk_broker: bool,
     /// Its log directories, ascending.
     pub directories: Vec<DirectoryId>,
+    /// Its log directories that get no new replicas (KIP-1066), ascending, or `None` if it never said.
+    pub cordoned_directories: Option<Vec<DirectoryId>>,
 }
 
 /// A controller as registered with the active one (KIP-919).
@@ -113,6 +115,9 @@ impl ClusterImage {
             if !change.log_dirs.is_empty() {
                 broker.directories = sorted(&change.log_dirs);
             }
+            if let Some(cordoned) = &change.cordoned_log_dirs {
+                broker.cordoned_directories = Some(sorted(cordoned));
+            }
         })
     }
 
@@ -163,13 +168,14 @@ impl From<&RegisterBrokerRecord> for BrokerRegistration {
             in_controlled_shutdown: record.in_controlled_shutdown,
             is_migrating_zk_broker: record.is_migrating_zk_broker,
             directories: sorted(&record.log_dirs),
+            cordoned_directories: record.cordoned_log_dirs.as_deref().map(sorted),
         }
     }
 }
 
 impl BrokerRegistration {
     /// The record that recreates this registration. Fields that `version` lacks are left out: controlled shutdown below
-    /// 1, the migrating mark below 2, directories below 3.
+    /// 1, the migrating mark below 2, directories below 3, cordoned directories below 4.
     pub fn to_record(&self, id: NodeId, version: i16) -> RegisterBrokerRecord {
         RegisterBrokerRecord {
             broker_id: id,
@@ -201,6 +207,7 @@ impl BrokerRegistration {
             fenced: self.fenced,
             in_controlled_shutdown: version >= 1 && self.in_controlled_shutdown,
             log_dirs: if version >= 3 { self.directories.clone() } else { Vec::new() },
+            cordoned_log_dirs: self.cordoned_directories.clone().filter(|_| version >= 4),
             ..RegisterBrokerRecord::default()
         }
     }

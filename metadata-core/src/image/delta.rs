@@ -11,8 +11,8 @@ use super::{
 use crate::id::{Position, TimestampMs, TopicId};
 use crate::metadata_version::MetadataVersion;
 use crate::record::{
-    ClientQuotaRecord, ConfigRecord, FeatureLevelRecord, MetadataRecord, PartitionChangeRecord, VersionedRecord,
-    ZkMigrationState,
+    ClearElrRecord, ClientQuotaRecord, ConfigRecord, FeatureLevelRecord, MetadataRecord, PartitionChangeRecord,
+    VersionedRecord, ZkMigrationState,
 };
 
 /// A record that can't be applied to the image it was meant for.
@@ -85,6 +85,10 @@ impl MetadataDelta {
             MetadataRecord::RegisterController(r) => {
                 image.cluster.controllers.insert(r.controller_id, Arc::new(ControllerRegistration::from(r)));
             }
+            MetadataRecord::UnregisterController(r) => {
+                // An unknown id is ignored, as in Kafka's loader.
+                image.cluster.controllers.remove(&r.controller_id);
+            }
             MetadataRecord::FeatureLevel(r) => self.feature_level(r)?,
             MetadataRecord::ZkMigrationState(r) => {
                 image.features.zk_migration_state = ZkMigrationState::from_code(r.zk_migration_state)
@@ -97,6 +101,7 @@ impl MetadataDelta {
                 image.topics.set_partition(key, PartitionRegistration::from_record(r)?);
             }
             MetadataRecord::PartitionChange(r) => self.partition_change(r)?,
+            MetadataRecord::ClearElr(r) => self.clear_elr(r)?,
             MetadataRecord::RemoveTopic(r) => {
                 let name = image.topics.remove(r.topic_id).ok_or_else(|| unknown_topic(r.topic_id))?;
                 image.configs.remove(&ConfigResource::topic(name));
@@ -153,6 +158,32 @@ impl MetadataDelta {
             .ok_or_else(|| format!("there is no partition {} of topic id {}", key.partition, key.topic_id))?;
         let merged = present.merge(record)?;
         topics.set_partition(key, merged);
+        Ok(())
+    }
+
+    /// Only partitions that have such replicas change, and their epoch grows (`TopicDelta.java`).
+    fn clear_elr(&mut self, record: &ClearElrRecord) -> Result<(), String> {
+        let topics = &mut self.image.topics;
+        let has_any =
+            |partition: &PartitionRegistration| !(partition.elr.is_empty() && partition.last_known_elr.is_empty());
+        let of = match record.topic_name.as_str() {
+            "" => None,
+            name => Some(topics.id(name).ok_or_else(|| format!("there is no topic {name:?}"))?),
+        };
+        let concerned = |key: &TopicPartition| of.is_none_or(|id| id == key.topic_id);
+        let found: Vec<_> = topics
+            .all_partitions()
+            .filter(|(key, partition)| concerned(key) && has_any(partition))
+            .map(|(key, partition)| (key, Arc::clone(partition)))
+            .collect();
+        let none = PartitionChangeRecord {
+            eligible_leader_replicas: Some(Vec::new()),
+            last_known_elr: Some(Vec::new()),
+            ..PartitionChangeRecord::default()
+        };
+        for (key, partition) in found {
+            topics.set_partition(key, partition.merge(&none)?);
+        }
         Ok(())
     }
 

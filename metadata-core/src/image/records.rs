@@ -94,8 +94,13 @@ impl MetadataImage {
                 })
             })
             .or_else(|| {
-                lost(MetadataVersion::V4_0_IV0, &|| {
+                lost(MetadataVersion::V4_0_IV1, &|| {
                     partition("the eligible leader replicas", |p| !p.elr.is_empty() || !p.last_known_elr.is_empty())
+                })
+            })
+            .or_else(|| {
+                lost(MetadataVersion::V4_3_IV0, &|| {
+                    broker("the cordoned log directories", |b| b.cordoned_directories.is_some())
                 })
             })
     }

@@ -1,11 +1,71 @@
 //! The frame around a metadata record: what stands in the value of a record of the log.
 
+use std::fmt;
+
 use super::{Fields, MetadataRecord, record_version};
 use crate::codec::{DecodeError, DecodeReason, EncodeError, Reader, put_uvarint};
 use crate::metadata_version::MetadataVersion;
 
 /// The only frame version there is (`AbstractApiMessageSerde.java`). Kafka 2.8 wrote 0, in a layout of its own.
 const FRAME_VERSION: u32 = 1;
+
+/// What a record says of itself in front of its body: enough to name one that nobody here knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordKind {
+    /// Kafka's number of the record's type.
+    pub api_key: u32,
+    /// The version of its encoding.
+    pub version: u32,
+}
+
+impl RecordKind {
+    /// Reads the front of a record's value, whatever follows it.
+    ///
+    /// # Errors
+    /// The bytes are no frame of a metadata record.
+    pub fn of(bytes: &[u8]) -> Result<Self, DecodeError> {
+        front(bytes).map(|front| front.kind)
+    }
+
+    /// Whether [`VersionedRecord::decode`] knows this type in this version.
+    pub fn is_known(self) -> bool {
+        let known = i16::try_from(self.api_key).ok().and_then(MetadataRecord::known);
+        known.is_some_and(|(_, versions)| i16::try_from(self.version).is_ok_and(|version| versions.contains(&version)))
+    }
+}
+
+impl fmt::Display for RecordKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "type {} version {}", self.api_key, self.version)
+    }
+}
+
+/// A record's value, read up to its body.
+struct Front<'a> {
+    kind: RecordKind,
+    key_offset: usize,
+    version_offset: usize,
+    body: Reader<'a>,
+}
+
+fn front(bytes: &[u8]) -> Result<Front<'_>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let found = reader.uvarint().map_err(|error| error.in_field("frameVersion"))?;
+    if found != FRAME_VERSION {
+        return Err(DecodeError::new(0, DecodeReason::FrameVersion { found }));
+    }
+    let key_offset = reader.offset();
+    let api_key = reader.uvarint().map_err(|error| error.in_field("apiKey"))?;
+    let version_offset = reader.offset();
+    let version = reader.uvarint().map_err(|error| {
+        let error = error.in_field("version");
+        match i16::try_from(api_key).ok().and_then(MetadataRecord::known) {
+            Some((name, _)) => error.in_record(name),
+            None => error,
+        }
+    })?;
+    Ok(Front { kind: RecordKind { api_key, version }, key_offset, version_offset, body: reader })
+}
 
 /// A record with the version in which it is, or will be, written. Kafka: `ApiMessageAndVersion`.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,19 +107,11 @@ impl VersionedRecord {
     /// # Errors
     /// The bytes are not one metadata record. The error says where and why.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
-        let found = reader.uvarint().map_err(|error| error.in_field("frameVersion"))?;
-        if found != FRAME_VERSION {
-            return Err(DecodeError::new(0, DecodeReason::FrameVersion { found }));
-        }
-        let key_offset = reader.offset();
-        let found = reader.uvarint().map_err(|error| error.in_field("apiKey"))?;
-        let unknown_key = || DecodeError::new(key_offset, DecodeReason::UnknownApiKey { found });
-        let api_key = i16::try_from(found).map_err(|_| unknown_key())?;
+        let Front { kind, key_offset, version_offset, body: mut reader } = front(bytes)?;
+        let RecordKind { api_key: key, version: found } = kind;
+        let unknown_key = || DecodeError::new(key_offset, DecodeReason::UnknownApiKey { found: key, version: found });
+        let api_key = i16::try_from(key).map_err(|_| unknown_key())?;
         let (name, versions) = MetadataRecord::known(api_key).ok_or_else(unknown_key)?;
-
-        let version_offset = reader.offset();
-        let found = reader.uvarint().map_err(|error| error.in_field("version").in_record(name))?;
         let version = i16::try_from(found).ok().filter(|version| versions.contains(version)).ok_or_else(|| {
             let (lowest, highest) = versions.into_inner();
             let reason = DecodeReason::UnsupportedVersion { found: i64::from(found), lowest, highest };

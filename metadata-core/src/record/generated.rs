@@ -69,6 +69,10 @@ message_enum! {
     RemoveDelegationToken(RemoveDelegationTokenRecord) = 26, "REMOVE_DELEGATION_TOKEN_RECORD";
     /// A controller registered, which it does when it starts and when what it supports changes.
     RegisterController(RegisterControllerRecord) = 27, "REGISTER_CONTROLLER_RECORD";
+    /// The eligible leader replicas of a topic's partitions, and those last known, are forgotten (KIP-966).
+    ClearElr(ClearElrRecord) = 28, "CLEAR_ELR_RECORD";
+    /// A controller's registration is gone.
+    UnregisterController(UnregisterControllerRecord) = 29, "UNREGISTER_CONTROLLER_RECORD";
 }
 
 message_enum! {
@@ -91,7 +95,7 @@ message_enum! {
 
 /// A broker registered, for the first time or again. Replaces everything known of the broker.
 ///
-/// Api key 0, versions 0 to 3.
+/// Api key 0, versions 0 to 4.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RegisterBrokerRecord {
     /// The broker.
@@ -114,6 +118,9 @@ pub struct RegisterBrokerRecord {
     pub in_controlled_shutdown: bool,
     /// The log directories that it has online. Empty means that it did not say. Since version 3, tag 0.
     pub log_dirs: Vec<DirectoryId>,
+    /// The log directories that get no new replicas (KIP-1066). Null means that it did not say. Since version 4, tag 1,
+    /// default null.
+    pub cordoned_log_dirs: Option<Vec<DirectoryId>>,
     /// Tagged fields that this code does not know, kept as they are.
     pub unknown_tags: UnknownTags,
 }
@@ -131,12 +138,13 @@ impl Default for RegisterBrokerRecord {
             fenced: true,
             in_controlled_shutdown: false,
             log_dirs: Vec::new(),
+            cordoned_log_dirs: None,
             unknown_tags: UnknownTags::default(),
         }
     }
 }
 
-message!(RegisterBrokerRecord, 0..=3);
+message!(RegisterBrokerRecord, 0..=4);
 
 impl RegisterBrokerRecord {
     /// The fields that `version` has, absent ones at their default. Unknown tagged fields are not among them.
@@ -152,6 +160,7 @@ impl RegisterBrokerRecord {
             .add(0, "fenced", &self.fenced)
             .add(1, "inControlledShutdown", &self.in_controlled_shutdown)
             .add(3, "logDirs", &self.log_dirs)
+            .add(4, "cordonedLogDirs", &self.cordoned_log_dirs)
             .finish()
     }
 }
@@ -182,7 +191,13 @@ impl Wire for RegisterBrokerRecord {
             }
             tags.add(0, |out| put_field(out, version, "logDirs", &self.log_dirs))?;
         }
-        tags.finish(&self.unknown_tags, 1, out)
+        if self.cordoned_log_dirs.is_some() {
+            if version < 4 {
+                return Err(not_in_version(version, "cordonedLogDirs"));
+            }
+            tags.add(1, |out| put_field(out, version, "cordonedLogDirs", &self.cordoned_log_dirs))?;
+        }
+        tags.finish(&self.unknown_tags, 2, out)
     }
 
     fn get(reader: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
@@ -205,11 +220,13 @@ impl Wire for RegisterBrokerRecord {
                 false
             },
             log_dirs: Vec::new(),
+            cordoned_log_dirs: None,
             unknown_tags: UnknownTags::default(),
         };
-        record.unknown_tags = read_tags(reader, version, 1, |tag, reader| {
+        record.unknown_tags = read_tags(reader, version, 2, |tag, reader| {
             match tag {
                 0 if version >= 3 => record.log_dirs = get_field(reader, version, "logDirs")?,
+                1 if version >= 4 => record.cordoned_log_dirs = get_field(reader, version, "cordonedLogDirs")?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -1270,7 +1287,7 @@ impl Wire for ProducerIdsRecord {
 
 /// Changes to a broker's registration. What is at its default stays as it is.
 ///
-/// Api key 17, versions 0 to 2.
+/// Api key 17, versions 0 to 3.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct BrokerRegistrationChangeRecord {
     /// The broker.
@@ -1283,11 +1300,14 @@ pub struct BrokerRegistrationChangeRecord {
     pub in_controlled_shutdown: i8,
     /// The log directories online from now on. Empty means no change. Since version 2, tag 2.
     pub log_dirs: Vec<DirectoryId>,
+    /// The log directories that get no new replicas from now on (KIP-1066). Null means no change. Since version 3, tag
+    /// 3, default null.
+    pub cordoned_log_dirs: Option<Vec<DirectoryId>>,
     /// Tagged fields that this code does not know, kept as they are.
     pub unknown_tags: UnknownTags,
 }
 
-message!(BrokerRegistrationChangeRecord, 0..=2);
+message!(BrokerRegistrationChangeRecord, 0..=3);
 
 impl BrokerRegistrationChangeRecord {
     /// The fields that `version` has, absent ones at their default. Unknown tagged fields are not among them.
@@ -1298,6 +1318,7 @@ impl BrokerRegistrationChangeRecord {
             .add(0, "fenced", &self.fenced)
             .add(1, "inControlledShutdown", &self.in_controlled_shutdown)
             .add(2, "logDirs", &self.log_dirs)
+            .add(3, "cordonedLogDirs", &self.cordoned_log_dirs)
             .finish()
     }
 }
@@ -1322,7 +1343,13 @@ impl Wire for BrokerRegistrationChangeRecord {
             }
             tags.add(2, |out| put_field(out, version, "logDirs", &self.log_dirs))?;
         }
-        tags.finish(&self.unknown_tags, 3, out)
+        if self.cordoned_log_dirs.is_some() {
+            if version < 3 {
+                return Err(not_in_version(version, "cordonedLogDirs"));
+            }
+            tags.add(3, |out| put_field(out, version, "cordonedLogDirs", &self.cordoned_log_dirs))?;
+        }
+        tags.finish(&self.unknown_tags, 4, out)
     }
 
     fn get(reader: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
@@ -1332,15 +1359,17 @@ impl Wire for BrokerRegistrationChangeRecord {
             fenced: 0,
             in_controlled_shutdown: 0,
             log_dirs: Vec::new(),
+            cordoned_log_dirs: None,
             unknown_tags: UnknownTags::default(),
         };
-        record.unknown_tags = read_tags(reader, version, 3, |tag, reader| {
+        record.unknown_tags = read_tags(reader, version, 4, |tag, reader| {
             match tag {
                 0 => record.fenced = get_field(reader, version, "fenced")?,
                 1 if version >= 1 => {
                     record.in_controlled_shutdown = get_field(reader, version, "inControlledShutdown")?
                 }
                 2 if version >= 2 => record.log_dirs = get_field(reader, version, "logDirs")?,
+                3 if version >= 3 => record.cordoned_log_dirs = get_field(reader, version, "cordonedLogDirs")?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -1886,6 +1915,79 @@ impl Wire for ControllerFeature {
             name: get_field(reader, version, "name")?,
             min_supported_version: get_field(reader, version, "minSupportedVersion")?,
             max_supported_version: get_field(reader, version, "maxSupportedVersion")?,
+            unknown_tags: read_unknown_tags(reader)?,
+        })
+    }
+
+    fn value(&self, version: i16) -> FieldValue {
+        FieldValue::Struct(self.fields(version))
+    }
+}
+
+/// The eligible leader replicas of a topic's partitions, and those last known, are forgotten (KIP-966).
+///
+/// Api key 28, version 0.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ClearElrRecord {
+    /// The topic, or the empty text for all topics.
+    pub topic_name: String,
+    /// Tagged fields that this code does not know, kept as they are.
+    pub unknown_tags: UnknownTags,
+}
+
+message!(ClearElrRecord, 0..=0);
+
+impl ClearElrRecord {
+    /// The fields that `version` has, absent ones at their default. Unknown tagged fields are not among them.
+    pub fn fields(&self, version: i16) -> Fields {
+        FieldLister::new(version).add(0, "topicName", &self.topic_name).finish()
+    }
+}
+
+impl Wire for ClearElrRecord {
+    fn put(&self, version: i16, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        put_field(out, version, "topicName", &self.topic_name)?;
+        TagWriter::default().finish(&self.unknown_tags, 0, out)
+    }
+
+    fn get(reader: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        Ok(Self { topic_name: get_field(reader, version, "topicName")?, unknown_tags: read_unknown_tags(reader)? })
+    }
+
+    fn value(&self, version: i16) -> FieldValue {
+        FieldValue::Struct(self.fields(version))
+    }
+}
+
+/// A controller's registration is gone.
+///
+/// Api key 29, version 0.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct UnregisterControllerRecord {
+    /// The controller.
+    pub controller_id: NodeId,
+    /// Tagged fields that this code does not know, kept as they are.
+    pub unknown_tags: UnknownTags,
+}
+
+message!(UnregisterControllerRecord, 0..=0);
+
+impl UnregisterControllerRecord {
+    /// The fields that `version` has, absent ones at their default. Unknown tagged fields are not among them.
+    pub fn fields(&self, version: i16) -> Fields {
+        FieldLister::new(version).add(0, "controllerId", &self.controller_id).finish()
+    }
+}
+
+impl Wire for UnregisterControllerRecord {
+    fn put(&self, version: i16, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        put_field(out, version, "controllerId", &self.controller_id)?;
+        TagWriter::default().finish(&self.unknown_tags, 0, out)
+    }
+
+    fn get(reader: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        Ok(Self {
+            controller_id: get_field(reader, version, "controllerId")?,
             unknown_tags: read_unknown_tags(reader)?,
         })
     }

@@ -1,4 +1,4 @@
-//! Kafka 3.9's metadata records and the control records of its Raft log.
+//! Kafka's metadata records and the control records of its Raft log: all that Kafka 3.9 and 4.4 know.
 //!
 //! The structs are generated from one table, `schema/metadata-records.txt`, by `cargo xtask codegen`; they keep Kafka's
 //! names. [`VersionedRecord`] reads and writes the value of a record of the log, [`ControlRecord`] key and value of a
@@ -18,7 +18,7 @@ mod wire;
 mod zk_migration_state;
 
 pub use field_value::{FieldValue, Fields};
-pub use frame::VersionedRecord;
+pub use frame::{RecordKind, VersionedRecord};
 pub use generated::*;
 pub use version::record_version;
 pub use zk_migration_state::ZkMigrationState;

@@ -16,7 +16,9 @@ pub fn record_version(record: &MetadataRecord, metadata_version: MetadataVersion
         MetadataRecord::Partition(_) => metadata_version.partition_record_version(),
         MetadataRecord::PartitionChange(_) => metadata_version.partition_change_record_version(),
         MetadataRecord::BrokerRegistrationChange(change) => {
-            if !change.log_dirs.is_empty() {
+            if change.cordoned_log_dirs.is_some() {
+                3
+            } else if !change.log_dirs.is_empty() {
                 2
             } else if change.in_controlled_shutdown != 0 {
                 1
@@ -49,12 +51,12 @@ mod tests {
 
     #[test]
     fn the_version_grows_with_the_metadata_version_as_in_kafka() {
-        // Levels 1 to 23.
-        assert_eq!(versions(RegisterBrokerRecord::default()), runs(&[(0, 6), (1, 1), (2, 9), (3, 7)]));
-        assert_eq!(versions(PartitionRecord::default()), runs(&[(0, 16), (1, 5), (2, 2)]));
-        assert_eq!(versions(PartitionChangeRecord::default()), runs(&[(0, 16), (1, 5), (2, 2)]));
-        assert_eq!(versions(RegisterControllerRecord::default()), runs(&[(0, 23)]));
-        assert_eq!(versions(FeatureLevelRecord::default()), runs(&[(0, 23)]));
+        // Levels 1 to 33.
+        assert_eq!(versions(RegisterBrokerRecord::default()), runs(&[(0, 6), (1, 1), (2, 9), (3, 13), (4, 4)]));
+        assert_eq!(versions(PartitionRecord::default()), runs(&[(0, 16), (1, 6), (2, 11)]));
+        assert_eq!(versions(PartitionChangeRecord::default()), runs(&[(0, 16), (1, 6), (2, 11)]));
+        assert_eq!(versions(RegisterControllerRecord::default()), runs(&[(0, 33)]));
+        assert_eq!(versions(FeatureLevelRecord::default()), runs(&[(0, 33)]));
     }
 
     #[test]
@@ -62,8 +64,10 @@ mod tests {
         let unfence = BrokerRegistrationChangeRecord { fenced: -1, ..Default::default() };
         let shutdown = BrokerRegistrationChangeRecord { in_controlled_shutdown: 1, ..unfence.clone() };
         let directories = BrokerRegistrationChangeRecord { log_dirs: vec![DirectoryId::LOST], ..shutdown.clone() };
-        assert_eq!(versions(unfence), runs(&[(0, 23)]));
-        assert_eq!(versions(shutdown), runs(&[(1, 23)]));
-        assert_eq!(versions(directories), runs(&[(2, 23)]));
+        let cordoned = BrokerRegistrationChangeRecord { cordoned_log_dirs: Some(Vec::new()), ..directories.clone() };
+        assert_eq!(versions(unfence), runs(&[(0, 33)]));
+        assert_eq!(versions(shutdown), runs(&[(1, 33)]));
+        assert_eq!(versions(directories), runs(&[(2, 33)]));
+        assert_eq!(versions(cordoned), runs(&[(3, 33)]));
     }
 }

@@ -172,7 +172,7 @@ impl Record<'_> {
     /// The control record, or `None` for a metadata record.
     ///
     /// # Errors
-    /// The message, or its key, is not what Kafka 3.9 writes.
+    /// The message, or its key, is not what Kafka writes, or of a type that we do not know.
     pub fn control(&self) -> Option<Result<ControlRecord, DecodeError>> {
         self.key.map(|key| ControlRecord::decode(key, self.value))
     }
@@ -222,15 +222,16 @@ impl<'a> Records<'a> {
     }
 }
 
-/// A control record's key is its version and its type. Of the types only 2 to 6 may be in a metadata log: 0 and 1 end
-/// transactions of producers (`ControlRecordType.java`, `RecordsIterator.java`).
+/// A control record's key is its version and its type. Types 0 and 1 end transactions of producers and have no place in
+/// a metadata log (`ControlRecordType.java`, `RecordsIterator.java`). Types above those that we know are left to whoever
+/// reads the record: [`Record::control`] refuses them by number.
 fn check_control_key(key: &[u8]) -> Result<(), &'static str> {
     let [v0, v1, t0, t1] = *key.first_chunk::<4>().ok_or("the control record's key is shorter than 4 bytes")?;
     if i16::from_be_bytes([v0, v1]) < 0 {
         return Err("the control record's key has a negative version");
     }
     match i16::from_be_bytes([t0, t1]) {
-        2..=6 => Ok(()),
+        2.. => Ok(()),
         _ => Err("the control record's type has no place in a metadata log"),
     }
 }

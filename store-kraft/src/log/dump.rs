@@ -1,17 +1,19 @@
 //! Every batch and record of a log, a segment or a snapshot, for people and tools to look at.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
+use metadata_core::codec::DecodeReason;
 use metadata_core::error::{Error, ErrorKind, Result};
 use metadata_core::id::Offset;
-use metadata_core::record::{ControlRecord, DecodeError, VersionedRecord};
+use metadata_core::record::{ControlRecord, DecodeError, RecordKind, VersionedRecord};
 
 use super::damage::{Damage, LogError};
 use super::layout::{PARTITION_DIR, parse_segment_name, segment_name};
 use super::segment::{BatchReader, Sequence};
 use super::writer::segment_names;
-use crate::batch::{Batch, BatchHeader};
+use crate::batch::{Batch, BatchHeader, Record};
 
 /// Goes through files of batches and gives what is in them, one batch at a time. It changes nothing and takes no lock.
 ///
@@ -55,7 +57,36 @@ pub struct DumpedRecord {
     /// Bytes of its value.
     pub value_len: usize,
     /// What its value says, or why it can't be read.
-    pub content: Result<RecordContent, DecodeError>,
+    pub content: Result<RecordContent, Unreadable>,
+}
+
+/// Why a record can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It is of a type, or a version, that we do not know: a newer Kafka wrote it. What it says is not known.
+    #[error("unknown {0}: a newer Kafka may have written it")]
+    Unknown(UnknownRecord),
+    /// It is of a type that we know, and its bytes are wrong.
+    #[error(transparent)]
+    Damaged(DecodeError),
+}
+
+/// A record that a newer Kafka wrote, by Kafka's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UnknownRecord {
+    /// A metadata record.
+    Metadata(RecordKind),
+    /// A control record, by its type.
+    Control(i16),
+}
+
+impl fmt::Display for UnknownRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Metadata(kind) => write!(f, "record {kind}"),
+            Self::Control(kind) => write!(f, "control record type {kind}"),
+        }
+    }
 }
 
 /// What a record's value says.
@@ -158,10 +189,24 @@ fn dump_batch(file: PathBuf, position: u64, batch: &Batch<'_>) -> DumpedBatch {
     let records = batch.records().flatten().map(|record| DumpedRecord {
         offset: record.offset,
         value_len: record.value.len(),
-        content: match record.control() {
-            Some(control) => control.map(RecordContent::Control),
-            None => VersionedRecord::decode(record.value).map(RecordContent::Metadata),
-        },
+        content: content(&record),
     });
     DumpedBatch { file, position, header: *batch.header(), records: records.collect() }
+}
+
+fn content(record: &Record<'_>) -> Result<RecordContent, Unreadable> {
+    match record.control() {
+        Some(control) => control.map(RecordContent::Control).map_err(|error| match error.reason() {
+            DecodeReason::UnknownControlType { found } => Unreadable::Unknown(UnknownRecord::Control(found)),
+            _ => Unreadable::Damaged(error),
+        }),
+        None => {
+            VersionedRecord::decode(record.value).map(RecordContent::Metadata).map_err(|error| {
+                match RecordKind::of(record.value) {
+                    Ok(kind) if !kind.is_known() => Unreadable::Unknown(UnknownRecord::Metadata(kind)),
+                    _ => Unreadable::Damaged(error),
+                }
+            })
+        }
+    }
 }

@@ -28,10 +28,11 @@ pub(crate) mod snapshot;
 pub(crate) mod writer;
 
 pub use damage::Damage;
-pub use dump::{Dump, DumpItem, DumpedBatch, DumpedRecord, RecordContent};
+pub use dump::{Dump, DumpItem, DumpedBatch, DumpedRecord, RecordContent, UnknownRecord, Unreadable};
 pub use layout::SnapshotId;
 pub use lock::DirectoryLock;
 pub use properties::MetaProperties;
+pub use quorum_state::FoundQuorumState;
 
 #[cfg(test)]
 mod tests;

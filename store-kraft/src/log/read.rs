@@ -10,7 +10,7 @@ use metadata_core::log::LogBatch;
 
 use super::damage::{Damage, LogError};
 use super::segment::{BatchReader, Sequence};
-use super::snapshot::decode_records;
+use super::snapshot::{check_control, decode_records};
 use super::writer::Segments;
 use crate::disk::DiskError;
 
@@ -58,7 +58,7 @@ impl LogReader {
                 return Err(LogError::InsideBatch { from: expected, base: header.base_offset });
             }
             let records = match header.control {
-                true => Ok(Vec::new()),
+                true => check_control(&batch).map(|()| Vec::new()),
                 false => decode_records(&batch),
             };
             let records = match self.sequence.take(&header).and(records) {

@@ -180,10 +180,10 @@ impl SnapshotReader {
         let damage = |reason: String| Damage { file: path.to_owned(), position: 0, offset: None, reason };
         let batch = file.next(None)?.ok_or_else(|| damage("the file is empty".to_owned()))?;
         sequence.take(batch.header()).map_err(damage)?;
+        check_control(&batch).map_err(damage)?;
         let first = batch.records().next().and_then(Result::ok).and_then(|record| record.control());
         let last_contained = match first {
             Some(Ok(ControlRecord::SnapshotHeader(header))) => header.last_contained_log_timestamp,
-            Some(Err(error)) => return Err(damage(format!("its header: {error}")).into()),
             _ => return Err(damage("it does not start with a snapshot header".to_owned()).into()),
         };
         Ok(Self { file, sequence, last_contained, complete: false })
@@ -206,6 +206,7 @@ impl SnapshotReader {
             }
             self.sequence.take(batch.header()).map_err(damage)?;
             if batch.header().control {
+                check_control(&batch).map_err(damage)?;
                 self.complete = batch.records().flatten().any(|record| is_footer(&record));
                 continue;
             }
@@ -233,6 +234,17 @@ impl SnapshotReader {
 
 fn is_footer(record: &Record<'_>) -> bool {
     matches!(record.control(), Some(Ok(ControlRecord::SnapshotFooter(_))))
+}
+
+/// Whether all control records of a batch are known: one that is not may change how what follows is to be read.
+pub(crate) fn check_control(batch: &Batch<'_>) -> Result<(), String> {
+    for record in batch.records() {
+        let record = record.map_err(|flaw| flaw.to_string())?;
+        if let Some(Err(error)) = record.control() {
+            return Err(format!("the control record at offset {}: {error}", record.offset));
+        }
+    }
+    Ok(())
 }
 
 /// The metadata records of a data batch, or which of them can't be read.

@@ -5,19 +5,19 @@ use metadata_core::id::{KRaftLeaderEpoch, Offset, Position, TimestampMs, TopicId
 use metadata_core::image::{MetadataDelta, MetadataImage};
 use metadata_core::record::{
     AbortTransactionRecord, BeginTransactionRecord, DelegationTokenRecord, FeatureLevelRecord, MetadataRecord,
-    NoOpRecord, TopicRecord, VersionedRecord,
+    NoOpRecord, SnapshotFooterRecord, SnapshotHeaderRecord, TopicRecord, VersionedRecord,
 };
 use metadata_core::uuid::Uuid;
 use proptest::prelude::*;
 
 use super::damage::LogError;
-use super::dump::{Dump, DumpItem, RecordContent};
+use super::dump::{Dump, DumpItem, RecordContent, Unreadable};
 use super::epochs::Epochs;
 use super::layout::SnapshotId;
 use super::segment::BatchReader;
 use super::snapshot::{SnapshotReader, SnapshotWriter, list_snapshots, remove_unfinished, write_snapshot};
 use super::writer::{Cut, Kept, LogWriter};
-use crate::batch::{Batch, BatchBuilder, BatchHeader, place};
+use crate::batch::{Batch, BatchBuilder, BatchHeader, HEADER_LEN, place};
 use crate::disk::Disk;
 
 const TIME: TimestampMs = TimestampMs(1_700_000_000_000);
@@ -410,6 +410,88 @@ fn a_dump_shows_every_record_and_goes_on_after_damage() {
     assert_eq!(damage, 1);
     assert!(seen.contains(&29), "later segments are still shown");
     assert!(seen.len() < 30);
+}
+
+/// A batch of frames, known or not.
+fn batch_of(base: i64, frames: &[&[u8]]) -> Vec<u8> {
+    let mut builder = BatchBuilder::data(TIME);
+    frames.iter().for_each(|frame| builder.push(frame).unwrap());
+    builder.finish(Offset(base), KRaftLeaderEpoch(1))
+}
+
+/// A control batch whose only record is of this type.
+fn control_of(base: i64, record_type: i16) -> Vec<u8> {
+    let mut builder = BatchBuilder::control(TIME);
+    builder.push_control(&SnapshotFooterRecord::default().into()).unwrap();
+    let mut bytes = builder.finish(Offset(base), KRaftLeaderEpoch(1));
+    // Behind the header: length, attributes, two deltas, the key's length, the key's version.
+    let at = HEADER_LEN + 7;
+    bytes[at..at + 2].copy_from_slice(&record_type.to_be_bytes());
+    let crc = crc32c::crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    bytes
+}
+
+const NO_OP: &[u8] = &[1, 20, 0, 0];
+
+#[test]
+fn records_of_a_newer_kafka_are_dumped_by_number_and_those_behind_them_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    // Types 30 and 300, version 9 of a type that we know, and one of ours that is cut off.
+    let frames: [&[u8]; 6] = [&[1, 30, 0, 5, 5], NO_OP, &[1, 20, 9, 1], &[1, 0xac, 2, 4], &[1, 2, 0], NO_OP];
+    let log = [batch_of(0, &frames), control_of(6, 9), batch_of(7, &[NO_OP])].concat();
+    fs::write(dir.path().join("00000000000000000000.log"), log).unwrap();
+
+    let mut seen = Vec::new();
+    for item in Dump::open(dir.path()).unwrap() {
+        let DumpItem::Batch(batch) = item.unwrap() else { panic!("nothing is damaged") };
+        for record in batch.records {
+            let said = match record.content {
+                Ok(RecordContent::Metadata(record)) => record.record.name().to_owned(),
+                Ok(RecordContent::Control(record)) => record.name().to_owned(),
+                Err(Unreadable::Unknown(unknown)) => format!("{unknown}, {} bytes", record.value_len),
+                Err(Unreadable::Damaged(error)) => error.to_string(),
+            };
+            seen.push((record.offset.0, said));
+        }
+    }
+    let expected = [
+        "record type 30 version 0, 5 bytes",
+        "NO_OP_RECORD",
+        "record type 20 version 9, 4 bytes",
+        "record type 300 version 4, 4 bytes",
+        "TopicRecord.name at byte 3: 1 more bytes are needed, 0 are left",
+        "NO_OP_RECORD",
+        "control record type 9, 3 bytes",
+        "NO_OP_RECORD",
+    ];
+    assert_eq!(seen, (0..).zip(expected.map(str::to_owned)).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_image_is_never_made_without_a_record_that_is_not_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let header = |timestamp| {
+        let mut builder = BatchBuilder::control(TIME);
+        let header = SnapshotHeaderRecord { last_contained_log_timestamp: timestamp, ..Default::default() };
+        builder.push_control(&header.into()).unwrap();
+        builder.finish(Offset(0), KRaftLeaderEpoch(1))
+    };
+    for (content, says) in [
+        (
+            batch_of(1, &[NO_OP, &[1, 30, 7, 0]]),
+            "the record at offset 2: value at byte 1: unknown record type 30 (version 7)",
+        ),
+        (batch_of(1, &[&[1, 20, 9, 0]]), "the record at offset 1: NoOpRecord at byte 2: version 9 is unknown"),
+        (control_of(1, 9), "the control record at offset 1: controlKey at byte 2: no control record"),
+    ] {
+        let path = dir.path().join("a.checkpoint");
+        let end = if content[57..61] == 2i32.to_be_bytes() { 3 } else { 2 };
+        let footer = control_of(end, 4);
+        fs::write(&path, [header(TIME), content, footer].concat()).unwrap();
+        let error = SnapshotReader::open(&path).unwrap().load(Position::default()).unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+    }
 }
 
 #[test]

@@ -255,3 +255,28 @@ async fn a_cache_that_is_gone_or_garbled_changes_nothing() {
         log.shutdown().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_log_with_a_record_of_a_newer_kafka_is_refused_by_its_number() {
+    let dir = stopped().await;
+    // The image is to be made of the log, not taken from the cache.
+    fs::remove_dir_all(dir.path().join("cache")).unwrap();
+    let path = segment(dir.path());
+    let mut bytes = fs::read(&path).unwrap();
+    // The batch of a topic: its header is 61 bytes, and its record's value begins with 1, 2, 0: frame, topic, version.
+    let mut at = 0;
+    let (start, size) = loop {
+        let size = 12 + u32::from_be_bytes(bytes[at + 8..at + 12].try_into().unwrap()) as usize;
+        if bytes[at + 61..at + size].windows(11).any(|part| part == b"\x01\x02\x00\x08topic-3") {
+            break (at, size);
+        }
+        at += size;
+    };
+    let value = start + 61 + bytes[start + 61..start + size].windows(3).position(|part| part == [1, 2, 0]).unwrap();
+    bytes[value + 1] = 77;
+    let crc = crc32c::crc32c(&bytes[start + 21..start + size]);
+    bytes[start + 17..start + 21].copy_from_slice(&crc.to_be_bytes());
+    fs::write(&path, bytes).unwrap();
+    let error = refused(dir.path()).await;
+    assert!(error.to_string().contains("unknown record type 77 (version 0)"), "{error}");
+}

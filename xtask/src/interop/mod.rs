@@ -4,6 +4,7 @@
 //! there. [`ZkModeCluster`] is a cluster as Kafka ran before KRaft. Everything that is started here ends with its value.
 
 mod capture;
+mod agreement;
 mod cluster;
 mod differential;
 mod findings;

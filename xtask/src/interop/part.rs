@@ -1,5 +1,7 @@
 //! The questions to Kafka, and what came of them.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -22,10 +24,12 @@ pub enum Part {
 }
 
 /// How a part is run.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct PartOptions {
     /// On small clusters, with Kafka 3.9 alone: for CI.
     pub quick: bool,
+    /// Where `reads-kafka` puts what it captured, for fixtures.
+    pub keep: Option<PathBuf>,
 }
 
 /// What came of a part.

@@ -12,8 +12,19 @@ pub struct KafkaDump {
     pub batches: Vec<KafkaBatch>,
     /// Bytes at the end of the file that are no whole batch.
     pub invalid_bytes: u64,
+    /// Which file of a log the tool takes it for.
+    pub place: Option<FilePlace>,
     /// Whatever else it says.
     pub remarks: Vec<String>,
+}
+
+/// Which file of a log it is, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilePlace {
+    /// A segment that starts at this offset (inclusive).
+    Segment(i64),
+    /// A snapshot of all before an offset (exclusive), the last record of which is of an epoch.
+    Snapshot(i64, i64),
 }
 
 /// A batch.
@@ -77,6 +88,8 @@ impl KafkaDump {
             } else if let Some(rest) = line.strip_prefix("| ") {
                 let record = record(rest).ok_or_else(not_understood)?;
                 dump.batches.last_mut().ok_or_else(not_understood)?.records.push(record);
+            } else if let Some(place) = place(line) {
+                dump.place = Some(place);
             } else if let Some(rest) = line.strip_prefix("Found ") {
                 let (bytes, _) = rest.split_once(" invalid bytes").ok_or_else(not_understood)?;
                 dump.invalid_bytes = bytes.parse().map_err(|_| not_understood())?;
@@ -85,6 +98,21 @@ impl KafkaDump {
             }
         }
         Ok(dump)
+    }
+
+    /// Reads what the tool printed of several files: a dump for each, in their order.
+    ///
+    /// # Errors
+    /// The line that is not understood.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, String> {
+        let mut parts: Vec<String> = Vec::new();
+        for line in text.lines() {
+            if line.starts_with("Dumping ") || parts.is_empty() {
+                parts.push(String::new());
+            }
+            parts.last_mut().into_iter().for_each(|part| *part += &format!("{line}\n"));
+        }
+        parts.iter().map(|part| Self::parse(part)).collect()
     }
 
     /// The records of all batches.
@@ -101,6 +129,15 @@ fn pairs(line: &str) -> HashMap<&str, &str> {
 
 fn number<T: FromStr>(pairs: &HashMap<&str, &str>, key: &str) -> Option<T> {
     pairs.get(key)?.parse().ok()
+}
+
+/// `Log starting offset: 7` or `Snapshot end offset: 7, epoch: 2`
+fn place(line: &str) -> Option<FilePlace> {
+    if let Some(offset) = line.strip_prefix("Log starting offset: ") {
+        return Some(FilePlace::Segment(offset.parse().ok()?));
+    }
+    let (offset, epoch) = line.strip_prefix("Snapshot end offset: ")?.split_once(", epoch: ")?;
+    Some(FilePlace::Snapshot(offset.parse().ok()?, epoch.parse().ok()?))
 }
 
 fn batch(line: &str) -> Option<KafkaBatch> {
@@ -179,9 +216,26 @@ mod tests {
             is_valid: true,
             records,
         };
-        let expected = KafkaDump { batches: vec![batch], invalid_bytes: 43, remarks: vec!["Dumping x.log".to_owned()] };
+        let remarks = vec!["Dumping x.log".to_owned()];
+        let expected = KafkaDump { batches: vec![batch], invalid_bytes: 43, place: None, remarks };
         assert_eq!(KafkaDump::parse(&text).unwrap(), expected);
         assert_eq!(expected.records().count(), 3);
+    }
+
+    #[test]
+    fn several_files_are_several_dumps_and_each_has_its_place() {
+        let leader = record_line(r#"LeaderChange {"version":0,"leaderId":1,"voters":[{"voterId":1}]}"#);
+        let text = format!(
+            "Dumping a.log\nLog starting offset: 7\n{BATCH}\n{leader}\nDumping b.checkpoint\n\
+             Snapshot end offset: 9, epoch: 2\n{BATCH}\nDumping bootstrap.checkpoint\n"
+        );
+        let dumps = KafkaDump::parse_all(&text).unwrap();
+        let places: Vec<_> = dumps.iter().map(|dump| dump.place).collect();
+        assert_eq!(places, [Some(FilePlace::Segment(7)), Some(FilePlace::Snapshot(9, 2)), None]);
+        let data = json!({"version": 0, "leaderId": 1, "voters": [{"voterId": 1}]});
+        let said = RecordText::Control("LeaderChange".to_owned(), Some(data));
+        assert_eq!(dumps[0].batches[0].records[0].text, said);
+        assert_eq!(dumps[1].batches.len(), 1);
     }
 
     #[test]

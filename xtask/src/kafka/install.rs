@@ -1,7 +1,7 @@
 //! Kafka's jars, and a Java to run them.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +96,22 @@ impl Kafka {
             return Ok(stdout);
         }
         Err(failed(format!("{}\n{}", output.status, tail(&format!("{stdout}\n{stderr}"), TAIL_LINES))))
+    }
+
+    /// Has Kafka's `DumpLogSegments` read segments and snapshots with its metadata decoder, in one run: a dump for each, in
+    /// their order.
+    ///
+    /// # Errors
+    /// It can't be run, takes too long, ends with a failure, or prints what is not understood.
+    pub async fn dump_files(&self, files: &[PathBuf]) -> Result<Vec<KafkaDump>, String> {
+        let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        let names = names.join(",");
+        let printed = self.run(Program::DumpLog, &["--cluster-metadata-decoder", "--files", &names], "").await?;
+        let dumps = KafkaDump::parse_all(&printed).map_err(|reason| format!("what Kafka says of {names}: {reason}"))?;
+        if dumps.len() == files.len() {
+            return Ok(dumps);
+        }
+        Err(format!("Kafka was asked for {} files and tells of {}: {names}", files.len(), dumps.len()))
     }
 
     /// Has Kafka's `DumpLogSegments` read a segment or a snapshot with its metadata decoder. Blocks.

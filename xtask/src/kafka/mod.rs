@@ -3,15 +3,17 @@
 //! - [`Release`] and [`Program`]: which releases, and where each keeps its programs;
 //! - [`Kafka`] finds the jars of a release and runs its tools;
 //! - [`KafkaServer`] is a broker or a controller that runs;
-//! - [`KafkaDump`] is what `DumpLogSegments` printed, read.
+//! - [`KafkaDump`] is what `DumpLogSegments` printed, read;
+//! - [`agree`] compares it with what our `dump-log` says of the same file.
 
+pub mod agree;
 mod dump;
 mod install;
 mod properties;
 mod release;
 mod server;
 
-pub use self::dump::{KafkaBatch, KafkaDump, KafkaRecord, RecordText};
+pub use self::dump::{FilePlace, KafkaBatch, KafkaDump, KafkaRecord, RecordText};
 pub use self::install::Kafka;
 pub use self::properties::Properties;
 pub use self::release::{Program, Release};

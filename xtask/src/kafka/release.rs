@@ -48,6 +48,8 @@ pub enum Program {
     Features,
     /// `kafka-metadata-quorum`
     Quorum,
+    /// `kafka-cluster`, which unregisters brokers and controllers
+    Cluster,
 }
 
 impl Release {
@@ -78,7 +80,7 @@ impl Release {
         use Release::{V2_4, V3_9, V4};
         Some(match (program, self) {
             (Program::Server, _) => "kafka.Kafka",
-            (Program::Storage | Program::Features | Program::Quorum, V2_4) => return None,
+            (Program::Storage | Program::Features | Program::Quorum | Program::Cluster, V2_4) => return None,
             (Program::Storage, V3_9 | V4) => "kafka.tools.StorageTool",
             (Program::DumpLog, V2_4 | V3_9) => "kafka.tools.DumpLogSegments",
             (Program::DumpLog, V4) => "org.apache.kafka.tools.DumpLogSegments",
@@ -99,6 +101,7 @@ impl Release {
             (Program::ProducerPerformance, _) => "org.apache.kafka.tools.ProducerPerformance",
             (Program::Features, V3_9 | V4) => "org.apache.kafka.tools.FeatureCommand",
             (Program::Quorum, V3_9 | V4) => "org.apache.kafka.tools.MetadataQuorumCommand",
+            (Program::Cluster, V3_9 | V4) => "org.apache.kafka.tools.ClusterTool",
         })
     }
 }

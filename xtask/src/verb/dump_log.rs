@@ -1,13 +1,14 @@
 //! `cargo xtask dump-log`: every batch and record of a metadata log, as JSON.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use metadata_core::record::{FieldValue, Fields as RecordFields};
+use metadata_core::record::{FieldValue, Fields as RecordFields, RecordKind};
 use serde_json::{Map, Value, json};
-use store_kraft::log::{Damage, Dump, DumpItem, DumpedBatch, DumpedRecord, RecordContent};
+use store_kraft::log::{Damage, Dump, DumpItem, DumpedBatch, DumpedRecord, RecordContent, UnknownRecord, Unreadable};
 
 use crate::cli::{Failure, Outcome, Shell, VerbResult};
 use crate::control::is_held;
@@ -45,7 +46,10 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
 struct Counts {
     batches: u64,
     records: u64,
+    /// Of types that we know, with wrong bytes.
     unreadable: u64,
+    /// Of a newer Kafka.
+    unknown: BTreeMap<UnknownRecord, u64>,
 }
 
 fn dump(args: &Args, held: bool, out: &mut impl Write, shell: &Shell) -> VerbResult {
@@ -65,7 +69,11 @@ fn dump(args: &Args, held: bool, out: &mut impl Write, shell: &Shell) -> VerbRes
                 line(batch_line(&batch));
                 for record in &batch.records {
                     counts.records += 1;
-                    counts.unreadable += u64::from(record.content.is_err());
+                    match &record.content {
+                        Ok(_) => {}
+                        Err(Unreadable::Unknown(unknown)) => *counts.unknown.entry(*unknown).or_default() += 1,
+                        Err(Unreadable::Damaged(_)) => counts.unreadable += 1,
+                    }
                     line(record_line(record, args.show_secrets));
                 }
             }
@@ -82,13 +90,17 @@ fn dump(args: &Args, held: bool, out: &mut impl Write, shell: &Shell) -> VerbRes
 }
 
 fn conclude(args: &Args, counts: &Counts, damage: &[Damage], shell: &Shell) -> VerbResult {
-    let Counts { batches, records, unreadable } = counts;
+    let Counts { batches, records, unreadable, unknown } = counts;
     let summary = format!("{batches} batches, {records} records");
-    if damage.is_empty() && *unreadable == 0 {
+    let damaged = !damage.is_empty() || *unreadable > 0;
+    if !damaged && unknown.is_empty() {
         shell.note(summary);
-        return Ok(Outcome::done().field("batches", batches).field("records", records).field("damage", json!([])));
+        let outcome = Outcome::done().field("batches", batches).field("records", records);
+        return Ok(outcome.field("damage", json!([])).field("unknown", json!([])));
     }
-    let mut failure = Failure::damaged(format!("{} is damaged", args.path.display()));
+    let what = if damaged { "is damaged" } else { "has records of a newer Kafka" };
+    let what = format!("{} {what}", args.path.display());
+    let mut failure = if damaged { Failure::damaged(what) } else { Failure::failed(what) };
     for found in damage {
         failure = failure.why(found.to_string());
         if is_torn_end(found) {
@@ -98,12 +110,30 @@ fn conclude(args: &Args, counts: &Counts, damage: &[Damage], shell: &Shell) -> V
     if *unreadable > 0 {
         failure = failure.why(format!("{unreadable} records can't be read: see their lines"));
     }
+    if damaged {
+        failure = failure.next("restore the data directory from a backup, unless only its end is torn");
+    }
+    for (which, count) in unknown {
+        failure = failure.why(format!("unknown {which}: {count} of them"));
+    }
+    if !unknown.is_empty() {
+        failure = failure.next("what these records say is not known here: read this log with the Kafka that wrote it");
+    }
     let damage: Vec<_> = damage.iter().map(damage_line).collect();
-    Err(failure
-        .next("restore the data directory from a backup, unless only its end is torn")
-        .field("batches", batches)
-        .field("records", records)
-        .field("damage", damage))
+    let unknown: Vec<_> = unknown.iter().map(|(which, count)| unknown_kind(*which, Some(*count))).collect();
+    Err(failure.field("batches", batches).field("records", records).field("damage", damage).field("unknown", unknown))
+}
+
+/// A kind of record that we don't know, by Kafka's numbers, and how many there are.
+fn unknown_kind(unknown: UnknownRecord, count: Option<u64>) -> Value {
+    let mut kind = match unknown {
+        UnknownRecord::Metadata(RecordKind { api_key, version }) => json!({"apiKey": api_key, "version": version}),
+        UnknownRecord::Control(control_type) => json!({"controlType": control_type}),
+    };
+    if let (Some(object), Some(count)) = (kind.as_object_mut(), count) {
+        object.insert("records".to_owned(), count.into());
+    }
+    kind
 }
 
 fn batch_line(batch: &DumpedBatch) -> Value {
@@ -141,6 +171,9 @@ fn record_line(record: &DumpedRecord, show_secrets: bool) -> Value {
         }
         Err(error) => {
             line.insert("error".to_owned(), error.to_string().into());
+            if let Unreadable::Unknown(unknown) = error {
+                line.insert("unknown".to_owned(), unknown_kind(*unknown, None));
+            }
         }
     }
     line.into()
@@ -240,6 +273,44 @@ mod tests {
         assert_eq!(value(FieldValue::Double(f64::NAN), false), json!("NaN"));
         assert_eq!(value(FieldValue::Double(f64::NEG_INFINITY), false), json!("-inf"));
         assert_eq!(value(FieldValue::List(vec![FieldValue::Null, FieldValue::Bool(true)]), false), json!([null, true]));
+    }
+
+    #[test]
+    fn records_of_a_newer_kafka_are_listed_by_number_and_end_in_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("00000000000000000000.log");
+        let args = Args { path: file.clone(), show_secrets: false };
+        let shell = Shell::new("dump-log", true);
+        let dumped = |frames: &[&[u8]]| {
+            let mut builder = BatchBuilder::data(TimestampMs(1));
+            frames.iter().for_each(|frame| builder.push(frame).unwrap());
+            std::fs::write(&file, builder.finish(Offset(0), KRaftLeaderEpoch(1))).unwrap();
+            let mut out = Vec::new();
+            let failure = dump(&args, false, &mut out, &shell).unwrap_err();
+            let lines: Vec<Value> =
+                String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            (failure, lines)
+        };
+        let (no_op, new, newer): (&[u8], &[u8], &[u8]) = (&[1, 20, 0, 0], &[1, 30, 2, 9, 9], &[1, 20, 7, 0]);
+        let (failure, lines) = dumped(&[new, no_op, new, newer]);
+        assert_eq!(failure.exit(), crate::cli::Exit::Failed, "it is not damaged");
+        let expected = json!({
+            "item": "record", "offset": 0, "valueSize": 5, "unknown": {"apiKey": 30, "version": 2},
+            "error": "unknown record type 30 version 2: a newer Kafka may have written it",
+        });
+        assert_eq!((&lines[1], &lines[2]["type"]), (&expected, &"NO_OP_RECORD".into()));
+        let said = failure.lines().join("\n");
+        assert!(said.contains("unknown record type 30 version 2: 2 of them"), "{said}");
+        assert!(said.contains("unknown record type 20 version 7: 1 of them"), "{said}");
+        let fields = failure.into_fields();
+        let unknown = json!([
+            {"apiKey": 20, "version": 7, "records": 1}, {"apiKey": 30, "version": 2, "records": 2},
+        ]);
+        assert_eq!((&fields["unknown"], &fields["records"]), (&unknown, &4.into()));
+        crate::documents::assert_fields_are_documented(fields.keys().map(String::as_str));
+
+        let (failure, _) = dumped(&[new, &[1, 2, 0]]);
+        assert_eq!(failure.exit(), crate::cli::Exit::Damaged, "wrong bytes are damage");
     }
 
     #[test]

@@ -34,7 +34,11 @@ enum Command {
     /// A stopped ZooKeeper-mode cluster is exported, and Kafka 4.x serves it, data included
     Offline,
     /// We read logs, snapshots and quorum-state that Kafka's controllers wrote
-    ReadsKafka,
+    ReadsKafka {
+        /// Keep small files of each release in this folder, for the tests of store-kraft
+        #[arg(long, value_name = "DIR")]
+        keep: Option<PathBuf>,
+    },
     /// Changes of ours take effect in a ZooKeeper-mode broker that runs
     ZkBrokers,
 }
@@ -57,11 +61,11 @@ const ALL: [Part; 5] = [Part::Differential, Part::KafkaReads, Part::Offline, Par
 
 impl Args {
     fn parts(&self) -> Vec<Part> {
-        match self.part {
+        match &self.part {
             Some(Command::Differential) => vec![Part::Differential],
             Some(Command::KafkaReads) => vec![Part::KafkaReads],
             Some(Command::Offline) => vec![Part::Offline],
-            Some(Command::ReadsKafka) => vec![Part::ReadsKafka],
+            Some(Command::ReadsKafka { .. }) => vec![Part::ReadsKafka],
             Some(Command::ZkBrokers) => vec![Part::ZkBrokers],
             // It asks Kafka nothing.
             Some(Command::Capture(_)) => Vec::new(),
@@ -76,14 +80,18 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
     if let Some(Command::Capture(args)) = &args.part {
         return interrupt.unless_requested(capture_trees(args, shell)).await;
     }
-    let options = PartOptions { quick: args.quick };
+    let keep = match &args.part {
+        Some(Command::ReadsKafka { keep }) => keep.clone(),
+        _ => None,
+    };
+    let options = PartOptions { quick: args.quick, keep };
     let mut reports = Vec::new();
     for part in args.parts() {
         shell.note(format_args!("{}:", part.name()));
         let run = async {
             // Each in a place of its own, so that none can lean on what another left.
             let lab = Lab::new(shell)?;
-            Ok(part.run(&lab, options).await)
+            Ok(part.run(&lab, options.clone()).await)
         };
         let report = interrupt.unless_requested(run).await?;
         report.lines.iter().for_each(|line| shell.say(line));

@@ -61,11 +61,16 @@ enum UntilState {
 
 fn metadata_version(text: &str) -> Result<MetadataVersion, String> {
     let version: MetadataVersion = text.parse().map_err(|error| format!("{error}"))?;
-    if version.supports_zk_migration_start() {
-        Ok(version)
-    } else {
-        Err(format!("a migration needs metadata transactions: choose {} or newer", MetadataVersion::V3_6_IV1))
+    if !version.supports_zk_migration_start() {
+        return Err(format!("a migration needs metadata transactions: choose {} or newer", MetadataVersion::V3_6_IV1));
     }
+    if !version.is_production() {
+        let latest = MetadataVersion::LATEST_PRODUCTION;
+        return Err(format!(
+            "Kafka 4 can't migrate, and its metadata versions are not for 3.9: choose {latest} or older"
+        ));
+    }
+    Ok(version)
 }
 
 fn share(text: &str) -> Result<f64, String> {
