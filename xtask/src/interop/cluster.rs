@@ -108,7 +108,7 @@ impl ZkModeCluster {
         let mut spec = ServerSpec::new(&self.spec.kafka, format!("broker-{id}"), &self.folder, properties);
         if self.spec.secure {
             let jaas = self.folder.join(JAAS_FILE);
-            spec.java_options.push(format!("-Djava.security.auth.login.config={}", jaas.display()));
+            spec.java.push(format!("-Djava.security.auth.login.config={}", jaas.display()));
         }
         self.brokers.push(KafkaServer::start(spec).await.map_err(failed("a broker does not start"))?);
         self.ports.push(ports);

@@ -56,7 +56,8 @@ impl Kafka {
         &self.java
     }
 
-    /// The arguments by which Java runs a program: quick to start, and small. `options` come first.
+    /// The arguments by which Java runs a program: quick to start, and small. `options` come last, so that
+    /// they count.
     ///
     /// # Errors
     /// The release has no such program.
@@ -65,7 +66,7 @@ impl Kafka {
         let class = class.ok_or_else(|| format!("Kafka {} has no program {program:?}", self.release))?;
         let quick = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"];
         let on_class_path = ["-cp", &self.class_path, class];
-        Ok(options.iter().chain(&quick).chain(&on_class_path).map(|&argument| argument.to_owned()).collect())
+        Ok(quick.iter().chain(options).chain(&on_class_path).map(|&argument| argument.to_owned()).collect())
     }
 
     /// Runs a tool to its end and returns what it printed on stdout. `input` is what it reads on stdin. The tool is killed

@@ -4,7 +4,8 @@
 //! - [`Kafka`] finds the jars of a release and runs its tools;
 //! - [`KafkaServer`] is a broker or a controller that runs;
 //! - [`KafkaDump`] is what `DumpLogSegments` printed, read;
-//! - [`agree`] compares it with what our `dump-log` says of the same file.
+//! - [`agree`] compares it with what our `dump-log` says of the same file;
+//! - [`StandIn`] registers with a controller in a broker's place.
 
 pub mod agree;
 mod dump;
@@ -12,9 +13,12 @@ mod install;
 mod properties;
 mod release;
 mod server;
+mod stand_in;
+mod wire;
 
 pub use self::dump::{FilePlace, KafkaBatch, KafkaDump, KafkaRecord, RecordText};
 pub use self::install::Kafka;
 pub use self::properties::Properties;
 pub use self::release::{Program, Release};
 pub use self::server::{KafkaServer, ServerSpec};
+pub use self::stand_in::StandIn;

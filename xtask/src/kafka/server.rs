@@ -42,8 +42,8 @@ pub struct ServerSpec {
     pub properties: Properties,
     /// Java's largest heap, as `256m`.
     pub heap: String,
-    /// More options of Java, as `-Dname=value`.
-    pub java_options: Vec<String>,
+    /// More options for Java. Those of a quick start come before them.
+    pub java: Vec<String>,
 }
 
 /// A running server. Dropping it kills it (SIGKILL); its files stay.
@@ -58,8 +58,8 @@ impl ServerSpec {
     /// A server with a small heap.
     pub fn new(kafka: &Kafka, name: impl Into<String>, folder: &Path, properties: Properties) -> Self {
         let heap = "256m".to_owned();
-        let java_options = Vec::new();
-        Self { kafka: kafka.clone(), name: name.into(), folder: folder.to_owned(), properties, heap, java_options }
+        let (name, folder) = (name.into(), folder.to_owned());
+        Self { kafka: kafka.clone(), name, folder, properties, heap, java: Vec::new() }
     }
 
     fn file(&self, ending: &str) -> PathBuf {
@@ -98,8 +98,7 @@ impl KafkaServer {
         self.log_start = output.metadata().map_err(in_folder)?.len();
         let heap = format!("-Xmx{}", spec.heap);
         let logging = format!("-Dlog4j.configuration=file:{}", logging.display());
-        let mut options = vec![heap.as_str(), logging.as_str()];
-        options.extend(spec.java_options.iter().map(String::as_str));
+        let options: Vec<&str> = [&heap, &logging].into_iter().chain(&spec.java).map(String::as_str).collect();
         let mut arguments = spec.kafka.arguments(Program::Server, &options)?;
         arguments.push(config.display().to_string());
         let process = Process::spawn(spec.kafka.java(), &arguments, |command| {
@@ -127,7 +126,7 @@ impl KafkaServer {
         limit: Duration,
         what: &str,
     ) -> Result<(), String> {
-        let deadline = Instant::now() + limit;
+        let (start, deadline) = (Instant::now(), Instant::now() + limit);
         loop {
             // Looked at before the log, so that the last words of one that ended are read.
             let ended = self.ended();
@@ -143,7 +142,8 @@ impl KafkaServer {
                 let limit = limit.as_secs();
                 return Err(format!("{name} did not {what} within {limit} s:\n{}", tail(&log, TAIL_LINES)));
             }
-            sleep(POLL).await;
+            // A log may be long, and whoever waits long must not keep the machine busy reading it.
+            sleep(POLL.max(start.elapsed() / 20)).await;
         }
     }
 

@@ -189,7 +189,8 @@ fn damage_line(damage: &Damage) -> Value {
     })
 }
 
-fn fields(fields: RecordFields, show_secrets: bool) -> Value {
+/// The fields of a record as JSON.
+pub(crate) fn fields(fields: RecordFields, show_secrets: bool) -> Value {
     let values = fields.into_iter().map(|(name, field)| (name.to_owned(), value(field, show_secrets)));
     values.collect::<Map<_, _>>().into()
 }

@@ -1,0 +1,176 @@
+//! ZooKeeper content that two controllers migrate, each on a copy of its own.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use store_zk::client::config::ZkClientConfig;
+use store_zk::testkit::server::{ServerOptions, ZkServer};
+
+use super::super::lab::Lab;
+use super::odd;
+use crate::cli::{Failure, start_zookeeper};
+use crate::kafka::Properties;
+use crate::own;
+
+/// What a ZooKeeper server keeps its znodes in, below its folder.
+const DATA: &str = "data";
+
+/// Partitions from which on the content is a large one.
+const LARGE: u64 = 5_000;
+
+/// What can't be compared, since one of the two does not migrate it, and why.
+pub(super) const LEFT_OUT: [(&str, &str); 6] = [
+    ("a topic without an id", "Kafka's controller fails and tries again for ever; we name the topic and copy nothing"),
+    ("two topics with one id", "Kafka overwrites the first; we copy nothing"),
+    ("broken JSON", "Kafka takes it as if it were not there; we copy nothing"),
+    ("a partition that lost its state", "Kafka begins it again at leader epoch 0; we copy nothing"),
+    ("passwords without password.encoder.secret", "Kafka copies the encoded text as the password; we copy nothing"),
+    ("credentials of the default user", "Kafka gives them to a user called <default>; we copy nothing"),
+];
+
+/// How the content comes about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seeded {
+    /// How it is called.
+    pub(super) name: &'static str,
+    /// Ordinary topics.
+    pub(super) topics: u32,
+    /// Partitions of each.
+    pub(super) partitions_per_topic: u32,
+    /// Whether to add znodes as only a person, or a client of years ago, would write them.
+    pub(super) odd: bool,
+}
+
+/// The data of a ZooKeeper that does not run any more.
+#[derive(Debug)]
+pub(super) struct Content {
+    /// How it is called.
+    pub(super) name: String,
+    /// The folder of the server that had it.
+    folder: PathBuf,
+    /// Brokers that are part of the cluster.
+    pub(super) brokers: Vec<i32>,
+    /// What both controllers must be configured with: the brokers' own settings of secrets.
+    pub(super) settings: Properties,
+    /// How large it is.
+    size: Size,
+}
+
+/// What servers need for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    Small,
+    Large,
+}
+
+impl Size {
+    fn of(partitions: u64) -> Self {
+        if partitions < LARGE { Self::Small } else { Self::Large }
+    }
+
+    /// Java's largest heap.
+    pub(super) fn heap(self) -> &'static str {
+        match self {
+            Self::Small => "512m",
+            Self::Large => "1g",
+        }
+    }
+}
+
+impl Content {
+    /// Makes a cluster up.
+    pub(super) async fn seed(lab: &Lab, seeded: Seeded) -> Result<Self, Failure> {
+        let Seeded { name, topics, partitions_per_topic, odd } = seeded;
+        let folder = lab.folder(&format!("{name}-content"))?;
+        let partitions = u64::from(topics) * u64::from(partitions_per_topic);
+        let size = Size::of(partitions);
+        let mut server = serve(lab, &folder, size).await?;
+        let mut command = own::this_program("seed")?;
+        command.args(["--zookeeper", &server.address(), "--topics", &topics.to_string()]);
+        command.args(["--partitions-per-topic", &partitions_per_topic.to_string()]);
+        command.arg("--manifest").arg(folder.join("manifest.json"));
+        let object = own::finished("the seed", command).await?;
+        let not_told = |what| Failure::failed(format!("the seed does not say {what}"));
+        let brokers = object.pointer("/manifest/brokers").and_then(|brokers| brokers.as_array());
+        let brokers = brokers.into_iter().flatten().filter_map(|id| i32::try_from(id.as_i64()?).ok());
+        let brokers: Vec<i32> = brokers.collect();
+        if brokers.is_empty() {
+            return Err(not_told("which brokers there are"));
+        }
+        let secret = object.get("password_encoder_secret").and_then(|secret| secret.as_str());
+        let secret = secret.ok_or_else(|| not_told("its secret"))?;
+        if odd {
+            odd::write(&server.address()).await?;
+        }
+        server.kill();
+        let settings = Properties::new().with("password.encoder.secret", secret);
+        Ok(Self { name: name.to_owned(), folder, brokers, settings, size })
+    }
+
+    /// How large it is.
+    pub(super) fn size(&self) -> Size {
+        self.size
+    }
+
+    /// A server on a copy of it: the same znodes with the same versions.
+    pub(super) async fn thaw(&self, lab: &Lab, copy: &str) -> Result<ZkServer, Failure> {
+        let folder = lab.folder(&format!("{}-{copy}-zookeeper", self.name))?;
+        let (from, to) = (self.folder.join(DATA), folder.join(DATA));
+        let copied = tokio::task::spawn_blocking(move || copy_folder(&from, &to)).await;
+        let failed = || Failure::failed("can't copy the data of a ZooKeeper");
+        copied.map_err(|error| failed().because(&error))?.map_err(|error| failed().because(&error))?;
+        serve(lab, &folder, self.size).await
+    }
+}
+
+async fn serve(lab: &Lab, folder: &Path, size: Size) -> Result<ZkServer, Failure> {
+    let options = ServerOptions {
+        folder: Some(folder.to_owned()),
+        heap: size.heap().to_owned(),
+        // Sessions must outlive a busy machine: up to 60 s.
+        tick: Duration::from_secs(3),
+        // Both controllers are measured on it, in the same way.
+        quick_start: size == Size::Small,
+        ..ServerOptions::default()
+    };
+    start_zookeeper(options, lab.shell()).await
+}
+
+/// The configuration of a client of this server.
+pub(super) fn client(server: &ZkServer) -> Result<ZkClientConfig, Failure> {
+    let mut config = ZkClientConfig::from_connect_string(&server.address())?;
+    config.session_timeout = Duration::from_secs(60);
+    Ok(config)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_copied_with_what_is_below_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        std::fs::create_dir_all(from.join("version-2")).unwrap();
+        std::fs::write(from.join("version-2/log.1"), "znodes").unwrap();
+        std::fs::write(from.join("myid"), "1").unwrap();
+        copy_folder(&from, &to).unwrap();
+        assert_eq!(std::fs::read_to_string(to.join("version-2/log.1")).unwrap(), "znodes");
+        assert_eq!(std::fs::read_to_string(to.join("myid")).unwrap(), "1");
+    }
+}

@@ -1,0 +1,126 @@
+//! Kafka's own migration of a content.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use metadata_core::metadata_version::MetadataVersion;
+use store_zk::testkit::server::ZkServer;
+
+use super::super::cluster::TOKEN_SECRET;
+use super::super::lab::{Lab, failed, port};
+use super::content::{Content, Size, client};
+use super::log::MigrationLog;
+use super::manifest::{FINISHED, KafkaManifest};
+use super::ours;
+use crate::cli::Failure;
+use crate::controller::look_first;
+use crate::kafka::{Kafka, KafkaServer, Program, Properties, ServerSpec, StandIn};
+use crate::seed::{HeldBrokers, SeedBroker};
+
+/// The controller's id: far from the brokers'.
+const NODE_ID: i32 = 3000;
+
+/// The listener between brokers.
+const LISTENER: &str = "PLAINTEXT";
+
+/// How long a copy may take, the wait for its begin included.
+const COPY_MAX: Duration = Duration::from_secs(300);
+
+/// How long a controller may take to become the active one.
+const ACTIVE_MAX: Duration = Duration::from_secs(60);
+
+/// What came of it.
+pub(super) struct KafkaMigration {
+    /// The log that it wrote.
+    pub(super) log: MigrationLog,
+    /// What it says of its copy.
+    pub(super) manifest: KafkaManifest,
+}
+
+/// Has a controller of Kafka's migrate a copy of the content. `replicas` are the brokers in assignments: the controller waits
+/// until each of them has registered.
+pub(super) async fn migrate(
+    lab: &Lab,
+    kafka: &Kafka,
+    content: &Content,
+    replicas: BTreeSet<i32>,
+) -> Result<KafkaMigration, Failure> {
+    let server = content.thaw(lab, "kafkas").await?;
+    let connector = client(&server)?.connector()?;
+    let cluster_id = look_first(connector.as_ref()).await?.cluster_id;
+    let folder = lab.folder(&format!("{}-kafkas", content.name))?;
+    let data_dir = folder.join("controller");
+    let port = port()?;
+    let properties = properties(content, &server, port).with("log.dirs", data_dir.display());
+    format(kafka, &folder, &properties, &cluster_id).await?;
+
+    let brokers: BTreeSet<i32> = replicas.into_iter().chain(content.brokers.iter().copied()).collect();
+    let held = brokers.iter().map(|&id| znode(id)).collect();
+    let held = HeldBrokers::register(connector.as_ref(), held, false).await?;
+
+    let mut spec = ServerSpec::new(kafka, "controller", &folder, properties);
+    spec.heap = content.size().heap().to_owned();
+    if content.size() == Size::Large {
+        // It is measured: with all of Java's compilers.
+        spec.java = vec!["-XX:TieredStopAtLevel=4".to_owned()];
+    }
+    let mut controller = KafkaServer::start(spec).await.map_err(failed("Kafka's controller does not start"))?;
+    let address = format!("localhost:{port}");
+    for &id in &brokers {
+        let (cluster_id, listener) = (cluster_id.clone(), LISTENER.to_owned());
+        let metadata_version = MetadataVersion::LATEST_PRODUCTION.level();
+        let stand_in = StandIn { id, cluster_id, listener, metadata_version };
+        stand_in.register(&address, ACTIVE_MAX).await.map_err(failed("a broker's stand-in is not registered"))?;
+    }
+    let migrated = controller.wait_for(|log| log.contains(FINISHED), COPY_MAX, "finish its copy").await;
+    migrated.map_err(failed("Kafka does not migrate"))?;
+    let manifest = KafkaManifest::find(&controller.log()).map_err(failed("Kafka's account of its copy"))?;
+    controller.stop().await.map_err(failed("Kafka's controller does not stop"))?;
+    held.release().await;
+    Ok(KafkaMigration { log: ours::read(data_dir).await?, manifest })
+}
+
+fn properties(content: &Content, server: &ZkServer, port: u16) -> Properties {
+    let mut properties = Properties::new()
+        .with("process.roles", "controller")
+        .with("node.id", NODE_ID)
+        .with("controller.quorum.voters", format!("{NODE_ID}@localhost:{port}"))
+        .with("controller.listener.names", "CONTROLLER")
+        .with("listeners", format!("CONTROLLER://localhost:{port}"))
+        .with("listener.security.protocol.map", format!("CONTROLLER:PLAINTEXT,{LISTENER}:PLAINTEXT"))
+        .with("inter.broker.listener.name", LISTENER)
+        .with("zookeeper.connect", server.address())
+        .with("zookeeper.session.timeout.ms", 60_000)
+        .with("zookeeper.metadata.migration.enable", true)
+        // Without it the controller can't publish tokens.
+        .with("delegation.token.secret.key", TOKEN_SECRET);
+    for (key, value) in content.settings.iter() {
+        properties.set(key, value);
+    }
+    properties
+}
+
+async fn format(
+    kafka: &Kafka,
+    folder: &std::path::Path,
+    properties: &Properties,
+    cluster_id: &str,
+) -> Result<(), Failure> {
+    let config = folder.join("format.properties");
+    std::fs::write(&config, properties.text())
+        .map_err(|error| Failure::failed(format!("can't write {}", config.display())).because(&error))?;
+    let config = config.display().to_string();
+    let arguments = ["format", "--cluster-id", cluster_id, "--config", &config];
+    let formatted = kafka.run(Program::Storage, &arguments, "").await;
+    formatted.map(drop).map_err(failed("Kafka does not format the controller's directory"))
+}
+
+/// A broker in `/brokers/ids`: Kafka's controller looks there for who is alive.
+fn znode(id: i32) -> SeedBroker {
+    let endpoint = format!("{LISTENER}://localhost:9");
+    let data = serde_json::json!({
+        "version": 5, "host": "localhost", "port": 9, "jmx_port": -1, "timestamp": "0", "endpoints": [endpoint],
+        "listener_security_protocol_map": {LISTENER: "PLAINTEXT"}, "features": {},
+    });
+    SeedBroker { id, path: format!("/brokers/ids/{id}"), data: data.to_string().into_bytes(), registered_ms: 0 }
+}
