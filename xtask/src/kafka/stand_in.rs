@@ -58,8 +58,7 @@ impl StandIn {
     fn request(&self) -> BrokerRegistrationRequest {
         let text = |text: &str| StrBytes::from_string(text.to_owned());
         // Nobody listens there, and nobody asks: nothing is sent to a fenced broker.
-        let listener =
-            Listener::default().with_name(text(&self.listener)).with_host(text("localhost")).with_port(9);
+        let listener = Listener::default().with_name(text(&self.listener)).with_host(text("localhost")).with_port(9);
         let version = Feature::default()
             .with_name(text("metadata.version"))
             .with_min_supported_version(self.metadata_version)

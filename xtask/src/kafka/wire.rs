@@ -62,7 +62,8 @@ impl KafkaConnection {
 /// Length, header and body.
 fn request_frame<R: Request>(request: &R, version: i16, correlation_id: i32) -> Result<Bytes, String> {
     let key = R::KEY;
-    let failed = |error: &dyn std::fmt::Display| format!("request {key} can't be encoded in version {version}: {error}");
+    let failed =
+        |error: &dyn std::fmt::Display| format!("request {key} can't be encoded in version {version}: {error}");
     let header = RequestHeader::default()
         .with_request_api_key(key)
         .with_request_api_version(version)

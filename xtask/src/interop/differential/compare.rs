@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use metadata_core::record::FieldValue;
 use serde_json::{Value, json};
 
 use super::entry::{Entry, same, same_fields};
@@ -42,17 +41,6 @@ pub(super) enum What {
 }
 
 impl Difference {
-    /// The type of the records.
-    pub(super) fn record_name(&self) -> &'static str {
-        self.kafka.as_ref().or(self.ours.as_ref()).map_or("", Entry::name)
-    }
-
-    /// The values of the field that differs, where it is one that both have.
-    pub(super) fn values(&self) -> Option<(FieldValue, FieldValue)> {
-        let What::Field(name) = self.what else { return None };
-        Some((self.kafka.as_ref()?.field(name)?, self.ours.as_ref()?.field(name)?))
-    }
-
     /// For people, secrets redacted.
     pub(super) fn object(&self) -> Value {
         let what = match self.what {
@@ -202,14 +190,8 @@ mod tests {
     fn another_version_is_found_with_the_fields_that_only_one_has() {
         let mut newer = entry(partition(1, 0));
         newer.record.version = 1;
-        assert_eq!(
-            whats(&[entry(partition(1, 0))], &[newer.clone()]).1,
-            [What::Version, What::Field("directories")]
-        );
-        assert_eq!(
-            whats(&[newer], &[entry(partition(1, 0))]).1,
-            [What::Version, What::Field("directories")]
-        );
+        assert_eq!(whats(&[entry(partition(1, 0))], &[newer.clone()]).1, [What::Version, What::Field("directories")]);
+        assert_eq!(whats(&[newer], &[entry(partition(1, 0))]).1, [What::Version, What::Field("directories")]);
     }
 
     #[test]
@@ -225,8 +207,8 @@ mod tests {
         let (kafka, ours) = ([quota(1.0), quota(2.0)], [quota(2.0), quota(3.0)]);
         let comparison = compare(&kafka, &ours);
         assert_eq!(comparison.equal, 1);
-        assert_eq!(comparison.differences.len(), 1);
-        let values = comparison.differences[0].values().unwrap();
-        assert_eq!(values, (FieldValue::Double(1.0), FieldValue::Double(3.0)));
+        let (first, last) = (quota(1.0), quota(3.0));
+        let expected = Difference { what: What::Field("value"), kafka: Some(first), ours: Some(last) };
+        assert_eq!(comparison.differences, [expected]);
     }
 }

@@ -16,6 +16,9 @@ use crate::own;
 /// What a ZooKeeper server keeps its znodes in, below its folder.
 const DATA: &str = "data";
 
+/// Znodes whose reads are on their way at the same time.
+const READS_AT_ONCE: usize = 200;
+
 /// Partitions from which on the content is a large one.
 const LARGE: u64 = 5_000;
 
@@ -120,8 +123,33 @@ impl Content {
         let copied = tokio::task::spawn_blocking(move || copy_folder(&from, &to)).await;
         let failed = || Failure::failed("can't copy the data of a ZooKeeper");
         copied.map_err(|error| failed().because(&error))?.map_err(|error| failed().because(&error))?;
-        serve(lab, &folder, self.size).await
+        let server = serve(lab, &folder, self.size).await?;
+        warm_up(&server).await?;
+        Ok(server)
     }
+}
+
+/// Reads every znode once: Java is slow at first, and both migrations are measured on a server that is not.
+async fn warm_up(server: &ZkServer) -> Result<(), Failure> {
+    let session = client(server)?.connector()?.connect().await?;
+    let mut found = vec![String::new()];
+    while !found.is_empty() {
+        let mut next = Vec::new();
+        for some in found.chunks(READS_AT_ONCE) {
+            let read = some.iter().map(|path| {
+                let path = if path.is_empty() { "/" } else { path };
+                async { tokio::try_join!(session.get_children(path), session.get_data(path)) }
+            });
+            for (path, (children, _)) in some.iter().zip(futures::future::try_join_all(read).await?) {
+                next.extend(children.names.iter().map(|name| format!("{path}/{name}")));
+            }
+        }
+        found = next;
+    }
+    if let Err(error) = session.close().await {
+        tracing::debug!("the session was not closed: {error}");
+    }
+    Ok(())
 }
 
 async fn serve(lab: &Lab, folder: &Path, size: Size) -> Result<ZkServer, Failure> {

@@ -33,11 +33,6 @@ impl Entry {
         format!("{} {identity:?}", self.name())
     }
 
-    /// One of its fields.
-    pub(super) fn field(&self, name: &str) -> Option<FieldValue> {
-        self.record.fields().into_iter().find_map(|(known, value)| (known == name).then_some(value))
-    }
-
     /// For people, secrets redacted.
     pub(super) fn object(&self) -> Value {
         let fields = dump_log::fields(self.record.fields(), false);

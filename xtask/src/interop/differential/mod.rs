@@ -108,7 +108,8 @@ fn judge(content: &str, kafkas: &KafkaMigration, ours: &OurMigration) -> (Verdic
     }
     let orders = [kafkas.log.families(), ours.log.families()];
     if orders[0] != orders[1] {
-        broken.push(format!("{content}: the families come in another order: Kafka {:?}, we {:?}", orders[0], orders[1]));
+        broken
+            .push(format!("{content}: the families come in another order: Kafka {:?}, we {:?}", orders[0], orders[1]));
     }
     broken.extend(miscounted(content, "Kafka", &kafkas.manifest.by_type, &kafkas.log));
     broken.extend(miscounted(content, "our controller", &ours.by_type, &ours.log));

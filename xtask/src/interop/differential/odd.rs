@@ -28,6 +28,28 @@ const ODD: &[(&str, &str, &str)] = &[
         "a quota that nobody knows",
     ),
     (
+        "/config/clients/strange-numbers",
+        r#"{"version":1,"config":{"producer_byte_rate":"Infinity","consumer_byte_rate":"-1","request_percentage":"-0.0"}}"#,
+        "numbers that no tool writes, and that Java reads",
+    ),
+    ("/config/users/%3Cdefault%3E/clients", "", ""),
+    (
+        "/config/users/%3Cdefault%3E/clients/%3Cdefault%3E",
+        r#"{"version":1,"config":{"request_percentage":"3"}}"#,
+        "a client who is called <default>, of a user who is called so too",
+    ),
+    ("/config/users/<default>/clients", "", ""),
+    (
+        "/config/users/<default>/clients/<default>",
+        r#"{"version":1,"config":{"request_percentage":"1"}}"#,
+        "all clients of all users",
+    ),
+    (
+        "/config/users/<default>/clients/one",
+        r#"{"version":1,"config":{"request_percentage":"2"}}"#,
+        "one client of all users",
+    ),
+    (
         "/config/topics/odd-json",
         "{ \"config\" : {\"retention.ms\":\"1\",\n\t\"retention.ms\":\"2\",\"x.\\u006Eame\":\"\\uD83D\\uDE00 \\/ \\t\"},\"version\":1 }",
         "a key twice, escapes where none are needed, a character of two halves, blanks",
