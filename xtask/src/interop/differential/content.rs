@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use store_zk::client::config::ZkClientConfig;
+use store_zk::client::{ZkAcl, ZkCode, ZkOp};
 use store_zk::testkit::server::{ServerOptions, ZkServer};
 
 use super::super::lab::Lab;
-use super::odd;
 use crate::cli::{Failure, start_zookeeper};
 use crate::kafka::Properties;
 use crate::own;
@@ -22,16 +22,6 @@ const READS_AT_ONCE: usize = 200;
 /// Partitions from which on the content is a large one.
 const LARGE: u64 = 5_000;
 
-/// What can't be compared, since one of the two does not migrate it, and why.
-pub(super) const LEFT_OUT: [(&str, &str); 6] = [
-    ("a topic without an id", "Kafka's controller fails and tries again for ever; we name the topic and copy nothing"),
-    ("two topics with one id", "Kafka overwrites the first; we copy nothing"),
-    ("broken JSON", "Kafka takes it as if it were not there; we copy nothing"),
-    ("a partition that lost its state", "Kafka begins it again at leader epoch 0; we copy nothing"),
-    ("passwords without password.encoder.secret", "Kafka copies the encoded text as the password; we copy nothing"),
-    ("credentials of the default user", "Kafka gives them to a user called <default>; we copy nothing"),
-];
-
 /// How the content comes about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seeded {
@@ -41,9 +31,14 @@ pub(super) struct Seeded {
     pub(super) topics: u32,
     /// Partitions of each.
     pub(super) partitions_per_topic: u32,
-    /// Whether to add znodes as only a person, or a client of years ago, would write them.
-    pub(super) odd: bool,
+    /// Znodes on top: path, data, and what they are good for. Those that are there already are overwritten.
+    pub(super) extra: &'static [&'static [Znode]],
+    /// Whether the controllers know the secret of the brokers' passwords.
+    pub(super) secret: bool,
 }
+
+/// Path, data, and what it is good for.
+pub(super) type Znode = (&'static str, &'static str, &'static str);
 
 /// The data of a ZooKeeper that does not run any more.
 #[derive(Debug)]
@@ -84,7 +79,7 @@ impl Size {
 impl Content {
     /// Makes a cluster up.
     pub(super) async fn seed(lab: &Lab, seeded: Seeded) -> Result<Self, Failure> {
-        let Seeded { name, topics, partitions_per_topic, odd } = seeded;
+        let Seeded { name, topics, partitions_per_topic, extra, secret } = seeded;
         let folder = lab.folder(&format!("{name}-content"))?;
         let partitions = u64::from(topics) * u64::from(partitions_per_topic);
         let size = Size::of(partitions);
@@ -101,13 +96,13 @@ impl Content {
         if brokers.is_empty() {
             return Err(not_told("which brokers there are"));
         }
-        let secret = object.get("password_encoder_secret").and_then(|secret| secret.as_str());
-        let secret = secret.ok_or_else(|| not_told("its secret"))?;
-        if odd {
-            odd::write(&server.address()).await?;
+        let mut settings = Properties::new();
+        if secret {
+            let secret = object.get("password_encoder_secret").and_then(|secret| secret.as_str());
+            settings.set("password.encoder.secret", secret.ok_or_else(|| not_told("its secret"))?);
         }
+        write(&server, extra).await?;
         server.kill();
-        let settings = Properties::new().with("password.encoder.secret", secret);
         Ok(Self { name: name.to_owned(), folder, brokers, settings, size })
     }
 
@@ -163,6 +158,24 @@ async fn serve(lab: &Lab, folder: &Path, size: Size) -> Result<ZkServer, Failure
         ..ServerOptions::default()
     };
     start_zookeeper(options, lab.shell()).await
+}
+
+async fn write(server: &ZkServer, extra: &[&[Znode]]) -> Result<(), Failure> {
+    let session = client(server)?.connector()?.connect().await?;
+    for &(path, data, _) in extra.iter().copied().flatten() {
+        let create = session.multi(vec![ZkOp::create(path, data, ZkAcl::world_all())]).await;
+        let written = match create {
+            Err(error) if error.code() == Some(ZkCode::NodeExists) => {
+                session.multi(vec![ZkOp::set_data(path, data, None)]).await
+            }
+            written => written,
+        };
+        written.map_err(|error| Failure::from(error).while_doing(format!("can't write {path}")))?;
+    }
+    if let Err(error) = session.close().await {
+        tracing::debug!("the session was not closed: {error}");
+    }
+    Ok(())
 }
 
 /// The configuration of a client of this server.

@@ -1,6 +1,7 @@
 //! Kafka's own migration of a content.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use metadata_core::metadata_version::MetadataVersion;
@@ -37,14 +38,25 @@ pub(super) struct KafkaMigration {
     pub(super) manifest: KafkaManifest,
 }
 
-/// Has a controller of Kafka's migrate a copy of the content. `replicas` are the brokers in assignments: the controller waits
-/// until each of them has registered.
-pub(super) async fn migrate(
+/// A controller of Kafka's that migrates a copy of a content.
+pub(super) struct KafkaAttempt {
+    controller: KafkaServer,
+    /// Where it keeps its log.
+    data_dir: PathBuf,
+    /// In ZooKeeper, those who are alive.
+    held: HeldBrokers,
+    /// Dropped last.
+    _server: ZkServer,
+}
+
+/// Starts a controller of Kafka's on a copy of the content, and registers whom it waits for: the brokers of the cluster and
+/// all `replicas`.
+pub(super) async fn start(
     lab: &Lab,
     kafka: &Kafka,
     content: &Content,
     replicas: BTreeSet<i32>,
-) -> Result<KafkaMigration, Failure> {
+) -> Result<KafkaAttempt, Failure> {
     let server = content.thaw(lab, "kafkas").await?;
     let connector = client(&server)?.connector()?;
     let cluster_id = look_first(connector.as_ref()).await?.cluster_id;
@@ -64,7 +76,7 @@ pub(super) async fn migrate(
         // It is measured: with all of Java's compilers.
         spec.java = vec!["-XX:TieredStopAtLevel=4".to_owned()];
     }
-    let mut controller = KafkaServer::start(spec).await.map_err(failed("Kafka's controller does not start"))?;
+    let controller = KafkaServer::start(spec).await.map_err(failed("Kafka's controller does not start"))?;
     let address = format!("localhost:{port}");
     for &id in &brokers {
         let (cluster_id, listener) = (cluster_id.clone(), LISTENER.to_owned());
@@ -72,12 +84,33 @@ pub(super) async fn migrate(
         let stand_in = StandIn { id, cluster_id, listener, metadata_version };
         stand_in.register(&address, ACTIVE_MAX).await.map_err(failed("a broker's stand-in is not registered"))?;
     }
-    let migrated = controller.wait_for(|log| log.contains(FINISHED), COPY_MAX, "finish its copy").await;
-    migrated.map_err(failed("Kafka does not migrate"))?;
-    let manifest = KafkaManifest::find(&controller.log()).map_err(failed("Kafka's account of its copy"))?;
-    controller.stop().await.map_err(failed("Kafka's controller does not stop"))?;
-    held.release().await;
-    Ok(KafkaMigration { log: ours::read(data_dir).await?, manifest })
+    Ok(KafkaAttempt { controller, data_dir, held, _server: server })
+}
+
+impl KafkaAttempt {
+    /// Waits for the end of the copy, and stops.
+    pub(super) async fn finish(mut self) -> Result<KafkaMigration, Failure> {
+        let migrated = self.controller.wait_for(|log| log.contains(FINISHED), COPY_MAX, "finish its copy").await;
+        migrated.map_err(failed("Kafka does not migrate"))?;
+        let manifest = KafkaManifest::find(&self.controller.log()).map_err(failed("Kafka's account of its copy"))?;
+        let data_dir = self.stop().await?;
+        Ok(KafkaMigration { log: ours::read(data_dir).await?, manifest })
+    }
+
+    /// Waits until it fails with all these words in its log, and stops. Returns whether it had finished a copy.
+    pub(super) async fn fail(mut self, words: &[&str]) -> Result<bool, Failure> {
+        let failing = |log: &str| words.iter().all(|word| log.contains(word)) || log.contains(FINISHED);
+        let reached = self.controller.wait_for(failing, COPY_MAX, "fail, nor finish its copy").await;
+        reached.map_err(failed("Kafka does neither migrate nor fail"))?;
+        let finished = self.controller.log().contains(FINISHED);
+        self.stop().await.map(|_| finished)
+    }
+
+    async fn stop(mut self) -> Result<PathBuf, Failure> {
+        self.controller.stop().await.map_err(failed("Kafka's controller does not stop"))?;
+        self.held.release().await;
+        Ok(self.data_dir)
+    }
 }
 
 fn properties(content: &Content, server: &ZkServer, port: u16) -> Properties {
@@ -100,12 +133,7 @@ fn properties(content: &Content, server: &ZkServer, port: u16) -> Properties {
     properties
 }
 
-async fn format(
-    kafka: &Kafka,
-    folder: &std::path::Path,
-    properties: &Properties,
-    cluster_id: &str,
-) -> Result<(), Failure> {
+async fn format(kafka: &Kafka, folder: &Path, properties: &Properties, cluster_id: &str) -> Result<(), Failure> {
     let config = folder.join("format.properties");
     std::fs::write(&config, properties.text())
         .map_err(|error| Failure::failed(format!("can't write {}", config.display())).because(&error))?;

@@ -1,12 +1,9 @@
 //! Znodes that are right and that no Kafka of today would write so: by hand, or by somebody else's tool.
 
-use store_zk::client::config::ZkClientConfig;
-use store_zk::client::{ZkAcl, ZkOp, ZkSession};
+use super::content::Znode;
 
-use crate::cli::Failure;
-
-/// A znode; what it is good for stands behind it. Parents come before children; the seed has made all others.
-const ODD: &[(&str, &str, &str)] = &[
+/// Parents come before children; the seed has made all others.
+pub(super) const ODD: &[Znode] = &[
     (
         "/config/users/odd-numbers",
         r#"{"version":1,"config":{"producer_byte_rate":" 1024 ","consumer_byte_rate":"1e3","request_percentage":".5","controller_mutation_rate":"12d"}}"#,
@@ -96,25 +93,6 @@ const ODD: &[(&str, &str, &str)] = &[
     ),
     ("/kafka-acl/Group/no-entries", r#"{"version":1,"acls":[]}"#, "a resource without entries"),
 ];
-
-/// Writes them into a ZooKeeper that has a seed.
-pub(super) async fn write(address: &str) -> Result<(), Failure> {
-    let session = ZkClientConfig::from_connect_string(address)?.connector()?.connect().await?;
-    let written = create(session.as_ref()).await;
-    if let Err(error) = session.close().await {
-        tracing::debug!("the session was not closed: {error}");
-    }
-    written
-}
-
-async fn create(session: &dyn ZkSession) -> Result<(), Failure> {
-    for &(path, data, _) in ODD {
-        let create = ZkOp::create(path, data, ZkAcl::world_all());
-        let written = session.multi(vec![create]).await;
-        written.map_err(|error| Failure::from(error).while_doing(format!("can't create {path}")))?;
-    }
-    Ok(())
-}
 
 #[cfg(test)]
 mod tests {

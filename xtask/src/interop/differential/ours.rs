@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
+use store_zk::testkit::server::ZkServer;
+use tokio::process::Command;
 
 use super::super::lab::{Lab, failed};
 use super::content::Content;
 use super::log::MigrationLog;
 use crate::cli::Failure;
 use crate::own;
+
+/// The exit code of `migrate` when it must not go on.
+const BLOCKED: i32 = 3;
 
 /// What came of it.
 pub(super) struct OurMigration {
@@ -23,6 +28,27 @@ pub(super) struct OurMigration {
 
 /// Runs `migrate` on a copy of the content until both sides are equal.
 pub(super) async fn migrate(lab: &Lab, content: &Content) -> Result<OurMigration, Failure> {
+    let (_server, data_dir, command) = prepare(lab, content).await?;
+    let object = own::finished("our migration", command).await?;
+    let (seconds, by_type) = account(&object)
+        .ok_or_else(|| Failure::failed("our migration does not say what it copied").why(object.to_string()))?;
+    Ok(OurMigration { log: read(data_dir).await?, seconds, by_type })
+}
+
+/// Runs `migrate` on a copy of a content that it must refuse, and returns its reasons.
+pub(super) async fn refuse(lab: &Lab, content: &Content) -> Result<Vec<String>, Failure> {
+    let (_server, _, command) = prepare(lab, content).await?;
+    let (status, object) = own::output(command).await?;
+    if status.code() != Some(BLOCKED) {
+        return Err(Failure::failed(format!("our migration of {} was to be refused", content.name))
+            .why(format!("it ended with {status}: {object}")));
+    }
+    let reasons = object.get("reasons").and_then(Value::as_array).into_iter().flatten();
+    Ok(reasons.filter_map(|reason| reason.as_str().map(str::to_owned)).collect())
+}
+
+/// A ZooKeeper with the content, a data directory to be, and the command that migrates from one to the other.
+async fn prepare(lab: &Lab, content: &Content) -> Result<(ZkServer, PathBuf, Command), Failure> {
     let server = content.thaw(lab, "our").await?;
     let folder = lab.folder(&format!("{}-our", content.name))?;
     let config = folder.join("zookeeper.properties");
@@ -34,11 +60,7 @@ pub(super) async fn migrate(lab: &Lab, content: &Content) -> Result<OurMigration
     let mut command = own::this_program("migrate")?;
     command.arg("--zookeeper-config").arg(&config).arg("--data-dir").arg(&data_dir);
     command.args(["--unserved-brokers", "--until", "dual-write"]);
-    let object = own::finished("our migration", command).await?;
-    drop(server);
-    let (seconds, by_type) = account(&object)
-        .ok_or_else(|| Failure::failed("our migration does not say what it copied").why(object.to_string()))?;
-    Ok(OurMigration { log: read(data_dir).await?, seconds, by_type })
+    Ok((server, data_dir, command))
 }
 
 fn account(object: &Value) -> Option<(f64, BTreeMap<String, u64>)> {
