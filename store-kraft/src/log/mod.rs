@@ -15,6 +15,7 @@
 //! from the batches (`LogLoader`, `LogSegment.recover`; the metadata log is always opened as after a crash), and a file
 //! that isn't there can't contradict the log.
 
+mod broker_dir;
 pub(crate) mod damage;
 mod dump;
 pub(crate) mod epochs;
@@ -25,14 +26,17 @@ pub(crate) mod quorum_state;
 pub(crate) mod read;
 pub(crate) mod segment;
 pub(crate) mod snapshot;
+mod whole;
 pub(crate) mod writer;
 
+pub use broker_dir::{BACKUP, BrokerDir, ReplicaDir, convert, write_topic_id};
 pub use damage::Damage;
 pub use dump::{Dump, DumpItem, DumpedBatch, DumpedRecord, RecordContent, UnknownRecord, Unreadable};
 pub use layout::SnapshotId;
 pub use lock::DirectoryLock;
-pub use properties::MetaProperties;
 pub use quorum_state::FoundQuorumState;
+pub use properties::{MetaProperties, MetaPropertiesVersion};
+pub use whole::{Occupancy, files_of_whole, occupancy, write_whole};
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,15 @@ use metadata_core::uuid::Uuid;
 
 use crate::disk::{Disk, During};
 
+/// The two forms of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetaPropertiesVersion {
+    /// With `broker.id`: of a broker in ZooKeeper mode, and of one that was migrated.
+    V0,
+    /// With `node.id`: of KRaft.
+    V1,
+}
+
 /// What a data directory says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetaProperties {
@@ -28,6 +37,14 @@ impl MetaProperties {
     /// # Errors
     /// `Invalid` names what is missing or wrong; `Unavailable`: it can't be read.
     pub fn read(path: &Path) -> Result<Option<Self>> {
+        Ok(Self::read_versioned(path)?.map(|(_, properties)| properties))
+    }
+
+    /// The same, and which version the file is of.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_versioned(path: &Path) -> Result<Option<(MetaPropertiesVersion, Self)>> {
         let text = match std::fs::read_to_string(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             other => other.during("read", path)?,
@@ -38,12 +55,12 @@ impl MetaProperties {
         })
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<(MetaPropertiesVersion, Self), String> {
         let values = properties(text)?;
         let required = |key: &str| values.get(key).ok_or_else(|| format!("{key} is missing"));
-        let node_key = match values.get("version").map(String::as_str) {
-            None | Some("0") => "broker.id",
-            Some("1") => "node.id",
+        let (version, node_key) = match values.get("version").map(String::as_str) {
+            None | Some("0") => (MetaPropertiesVersion::V0, "broker.id"),
+            Some("1") => (MetaPropertiesVersion::V1, "node.id"),
             Some(other) => return Err(format!("version {other} is unknown, expected 0 or 1")),
         };
         let node_id = required(node_key)?;
@@ -60,7 +77,7 @@ impl MetaProperties {
         if directory_id.is_some_and(DirectoryId::is_reserved) {
             return Err("directory.id is one of Kafka's reserved ids".to_owned());
         }
-        Ok(Self { node_id, cluster_id, directory_id })
+        Ok((version, Self { node_id, cluster_id, directory_id }))
     }
 
     /// Writes the file, version 1, durably.
@@ -68,7 +85,8 @@ impl MetaProperties {
         Ok(disk.replace(path, self.to_text().as_bytes())?)
     }
 
-    fn to_text(&self) -> String {
+    /// The file's text, version 1.
+    pub(super) fn to_text(&self) -> String {
         let mut text = format!("#\nnode.id={}\n", self.node_id);
         if let Some(id) = self.directory_id {
             // Writing to a string can't fail.
@@ -207,7 +225,8 @@ mod tests {
 
     #[test]
     fn kafkas_own_file_is_read() {
-        let read = MetaProperties::parse(KAFKAS).unwrap();
+        let (version, read) = MetaProperties::parse(KAFKAS).unwrap();
+        assert_eq!(version, MetaPropertiesVersion::V1);
         assert_eq!(read.node_id, NodeId(3000));
         assert_eq!(read.cluster_id, "ZcQrXrnVQj-xXqg6iQ0pGg");
         assert_eq!(read.directory_id.map(|id| id.to_string()).as_deref(), Some("Kwftb7aUQZMos-iEY7Awjw"));
@@ -216,7 +235,8 @@ mod tests {
     #[test]
     fn the_file_of_a_migrated_broker_is_read() {
         for text in ["broker.id=1\ncluster.id = abc\n", "version: 0\nbroker.id:1\ncluster.id abc"] {
-            let read = MetaProperties::parse(text).unwrap();
+            let (version, read) = MetaProperties::parse(text).unwrap();
+            assert_eq!(version, MetaPropertiesVersion::V0);
             assert_eq!((read.node_id, read.cluster_id.as_str(), read.directory_id), (NodeId(1), "abc", None), "{text}");
         }
     }
@@ -264,7 +284,8 @@ mod tests {
         fn what_was_written_is_read(node_id in 0..i32::MAX, cluster_id in "[ -~\u{a0}-\u{ff}]*[!-~]", bytes: [u8; 16]) {
             let directory_id = Some(DirectoryId(Uuid::from_bytes(bytes))).filter(|id| !id.is_reserved());
             let written = MetaProperties { node_id: NodeId(node_id), cluster_id, directory_id };
-            prop_assert_eq!(MetaProperties::parse(&written.to_text()), Ok(written));
+            let read = MetaProperties::parse(&written.to_text());
+            prop_assert_eq!(read, Ok((MetaPropertiesVersion::V1, written)));
         }
 
         #[test]
