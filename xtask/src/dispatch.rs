@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::cli::{Exit, Failure, Outcome, Shell, VerbResult, start_logging};
 use crate::codegen;
 use crate::verb::{
-    bless, change, chaos, ci, demo, dump_log, fix, interop, migrate, seed, status, test, verify, zookeeper,
+    bless, change, chaos, ci, demo, dump_log, export, fix, interop, migrate, seed, status, test, verify, zookeeper,
 };
 
 /// Builds, checks and drives the migration from ZooKeeper to KRaft.
@@ -44,6 +44,8 @@ enum Verb {
     Verify(verify::Args),
     /// Print every batch and record of a metadata log as JSON
     DumpLog(dump_log::Args),
+    /// Turn a stopped ZooKeeper-mode cluster into directories that Kafka 3.9 and 4.x start from
+    Export(export::Args),
     /// Kill migrate at random moments, run it again, and compare what it ends with
     Chaos(chaos::Args),
     /// Have Apache Kafka judge what we write, and read what it wrote
@@ -73,6 +75,7 @@ impl Verb {
             Self::Status(_) => "status",
             Self::Verify(_) => "verify",
             Self::DumpLog(_) => "dump-log",
+            Self::Export(_) => "export",
             Self::Chaos(_) => "chaos",
             Self::Interop(_) => "interop",
             Self::Test(_) => "test",
@@ -93,6 +96,7 @@ impl Verb {
             Self::Status(args) => on_tokio(status::run(args, shell)),
             Self::Verify(args) => on_tokio(verify::run(args, shell)),
             Self::DumpLog(args) => on_tokio(dump_log::run(args, shell)),
+            Self::Export(args) => on_tokio(export::run(args, shell)),
             Self::Chaos(args) => on_tokio(chaos::run(args, shell)),
             Self::Interop(args) => on_tokio(interop::run(args, shell)),
             Self::Test(args) => on_tokio(test::run(args, shell)),

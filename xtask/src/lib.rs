@@ -5,6 +5,7 @@
 //! - [`cli`] is what all verbs share;
 //! - `verb` has a module for each verb, thin;
 //! - [`seed`] makes up a cluster and writes it into a ZooKeeper;
+//! - [`export`] turns a stopped cluster into directories that KRaft starts from;
 //! - [`kafka`] is Apache Kafka itself: real releases, their servers and tools;
 //! - [`interop`] has Kafka judge what we write, and reads what Kafka wrote;
 //! - `codegen` writes the record types of `metadata-core`, `fragment` the generated parts of the documents;
@@ -24,6 +25,7 @@ pub mod controller;
 mod dispatch;
 #[cfg(test)]
 mod documents;
+pub mod export;
 mod fragment;
 pub mod interop;
 pub mod kafka;

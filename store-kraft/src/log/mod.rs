@@ -34,8 +34,8 @@ pub use damage::Damage;
 pub use dump::{Dump, DumpItem, DumpedBatch, DumpedRecord, RecordContent, UnknownRecord, Unreadable};
 pub use layout::SnapshotId;
 pub use lock::DirectoryLock;
-pub use quorum_state::FoundQuorumState;
 pub use properties::{MetaProperties, MetaPropertiesVersion};
+pub use quorum_state::FoundQuorumState;
 pub use whole::{Occupancy, files_of_whole, occupancy, write_whole};
 
 #[cfg(test)]

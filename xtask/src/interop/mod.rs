@@ -3,8 +3,8 @@
 //! Each [`Part`] is a question to Kafka, in a module of its own; it returns [`Findings`], and whether they hold is decided
 //! there. [`ZkModeCluster`] is a cluster as Kafka ran before KRaft. Everything that is started here ends with its value.
 
-mod capture;
 mod agreement;
+mod capture;
 mod cluster;
 mod differential;
 mod findings;

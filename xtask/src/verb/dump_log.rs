@@ -153,7 +153,8 @@ fn batch_line(batch: &DumpedBatch) -> Value {
     })
 }
 
-fn record_line(record: &DumpedRecord, show_secrets: bool) -> Value {
+/// A record as a line of JSON.
+pub(super) fn record_line(record: &DumpedRecord, show_secrets: bool) -> Value {
     let mut line = Map::new();
     line.insert("item".to_owned(), "record".into());
     line.insert("offset".to_owned(), record.offset.0.into());

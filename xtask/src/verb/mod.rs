@@ -6,6 +6,7 @@ pub(crate) mod chaos;
 pub(crate) mod ci;
 pub(crate) mod demo;
 pub(crate) mod dump_log;
+pub(crate) mod export;
 pub(crate) mod fix;
 mod follow;
 pub(crate) mod interop;
