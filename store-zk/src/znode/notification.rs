@@ -98,8 +98,10 @@ pub fn decode_extended_acl_change(data: &[u8]) -> Result<(PatternType, ResourceT
     Ok((pattern, resource, json.string("name")?.to_owned()))
 }
 
+/// Kafka 2.4 names the directory (`TransactionalId`), 3.9 the enum's constant (`TRANSACTIONAL_ID`).
 fn resource_type(name: &str) -> Option<ResourceType> {
-    ResourceType::ALL.into_iter().find(|resource| resource.notification_name() == name)
+    let present = ResourceType::ALL.into_iter().find(|resource| resource.notification_name() == name);
+    present.or_else(|| ResourceType::from_directory(name))
 }
 
 #[cfg(test)]
@@ -141,6 +143,16 @@ mod tests {
         assert_eq!(prefixed.data, r#"{"version":1,"resourceType":"TOPIC","name":"foo","patternType":"PREFIXED"}"#);
         let expected = (PatternType::Prefixed, ResourceType::Topic, "foo".to_owned());
         assert_eq!(decode_extended_acl_change(&prefixed.data), Ok(expected));
+    }
+
+    #[test]
+    fn acl_notifications_of_old_brokers_name_directories() {
+        let literal = decode_acl_change(b"TransactionalId:*");
+        assert_eq!(literal, Ok((ResourceType::TransactionalId, "*".to_owned())));
+        let prefixed = br#"{"version":1,"resourceType":"Topic","name":"pay","patternType":"PREFIXED"}"#;
+        let expected = (PatternType::Prefixed, ResourceType::Topic, "pay".to_owned());
+        assert_eq!(decode_extended_acl_change(prefixed), Ok(expected));
+        assert!(decode_acl_change(b"transactionalid:*").is_err());
     }
 
     #[test]
