@@ -5,6 +5,7 @@
 
 mod brokers;
 mod contract;
+mod fake_captured;
 mod fake_faults;
 mod fake_passwords;
 mod losses;

@@ -12,7 +12,7 @@ use metadata_core::metadata_version::MetadataVersion;
 use proptest::prelude::*;
 use store_zk::compare::{Comparer, compare_trees};
 use store_zk::import::{ImportContext, Imported, import_tree};
-use store_zk::project::{Entity, EntityKind, ExpectedZnode, ProjectionContext, Projector, plan_sync, project};
+use store_zk::project::{Entity, EntityKind, ExpectedZnode, ProjectionContext, Projector, ZnodeOp, plan_sync, project};
 use store_zk::znode::Znode;
 use store_zk::znode::password::PasswordSecret;
 use store_zk::znode::path::{Place, walk_order};
@@ -83,14 +83,24 @@ fn full_sync(image: &MetadataImage, tree: &mut Tree) -> (usize, Vec<String>) {
 }
 
 fn full_sync_with(context: &ProjectionContext, image: &MetadataImage, tree: &mut Tree) -> (usize, Vec<String>) {
+    let (ops, warnings) = full_sync_ops(context, image, tree);
+    (ops.len(), warnings)
+}
+
+/// The same, with the operations.
+pub(crate) fn full_sync_ops(
+    context: &ProjectionContext,
+    image: &MetadataImage,
+    tree: &mut Tree,
+) -> (Vec<ZnodeOp>, Vec<String>) {
     let projector = Projector::new(image, context);
-    let (mut ops, mut warnings) = (0, Vec::new());
+    let (mut ops, mut warnings) = (Vec::new(), Vec::new());
     for entity in all_entities(&projector, tree) {
         let actual = tree.below(&entity.roots(), entity != Entity::Containers);
         let plan = plan_sync(&projector, &entity, &actual);
         assert!(plan.ops.iter().all(|op| op.entity == entity));
         tree.apply_all(&plan.ops);
-        ops += plan.ops.len();
+        ops.extend(plan.ops.into_iter().map(|op| op.op));
         warnings.extend(plan.warnings);
     }
     (ops, warnings)

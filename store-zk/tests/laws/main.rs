@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod both_ways;
 #[cfg(test)]
+mod canonical;
+#[cfg(test)]
+mod captured;
+#[cfg(test)]
 mod edits;
 #[cfg(test)]
 mod import_golden;

@@ -20,7 +20,7 @@ pub(crate) fn normal(image: &MetadataImage, with_passwords: bool) -> MetadataIma
     for (resource, entries) in image.configs() {
         let placed = match resource.resource_type {
             ConfigResourceType::Topic => image.topics().id(&resource.name).is_some(),
-            ConfigResourceType::Broker => ["", "1", "20"].contains(&&*resource.name),
+            ConfigResourceType::Broker => resource.name.is_empty() || resource.name.parse::<i32>().is_ok(),
             _ => false,
         };
         let entries =
