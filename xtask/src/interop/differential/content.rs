@@ -4,17 +4,28 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::Value;
 use store_zk::client::config::ZkClientConfig;
 use store_zk::client::{ZkAcl, ZkCode, ZkOp};
 use store_zk::testkit::server::{ServerOptions, ZkServer};
+use tokio::time::{Instant, sleep};
 
-use super::super::lab::Lab;
+use super::super::lab::{Lab, failed};
+use super::super::populate::{PopulateOptions, leave_half_done, populate};
+use super::super::{ClusterSpec, PASSWORD_ENCODER_SECRET, ZkModeCluster};
+use super::odd::ODD;
 use crate::cli::{Failure, start_zookeeper};
-use crate::kafka::Properties;
+use crate::kafka::{Kafka, Properties};
 use crate::own;
 
 /// What a ZooKeeper server keeps its znodes in, below its folder.
 const DATA: &str = "data";
+
+/// The parent of all topics.
+const TOPICS: &str = "/brokers/topics";
+
+/// How long the ids of topics may take to be there.
+const TOPIC_IDS_MAX: Duration = Duration::from_secs(60);
 
 /// Znodes whose reads are on their way at the same time.
 const READS_AT_ONCE: usize = 200;
@@ -31,8 +42,10 @@ pub(super) struct Seeded {
     pub(super) topics: u32,
     /// Partitions of each.
     pub(super) partitions_per_topic: u32,
-    /// Znodes on top: path, data, and what they are good for. Those that are there already are overwritten.
-    pub(super) extra: &'static [&'static [Znode]],
+    /// Whether to add [`ODD`] znodes.
+    pub(super) odd: bool,
+    /// Znodes on top of all. Those that are there already are overwritten.
+    pub(super) extra: &'static [Znode],
     /// Whether the controllers know the secret of the brokers' passwords.
     pub(super) secret: bool,
 }
@@ -79,7 +92,7 @@ impl Size {
 impl Content {
     /// Makes a cluster up.
     pub(super) async fn seed(lab: &Lab, seeded: Seeded) -> Result<Self, Failure> {
-        let Seeded { name, topics, partitions_per_topic, extra, secret } = seeded;
+        let Seeded { name, topics, partitions_per_topic, odd, extra, secret } = seeded;
         let folder = lab.folder(&format!("{name}-content"))?;
         let partitions = u64::from(topics) * u64::from(partitions_per_topic);
         let size = Size::of(partitions);
@@ -101,9 +114,37 @@ impl Content {
             let secret = object.get("password_encoder_secret").and_then(|secret| secret.as_str());
             settings.set("password.encoder.secret", secret.ok_or_else(|| not_told("its secret"))?);
         }
-        write(&server, extra).await?;
+        let odd = if odd { ODD } else { &[] };
+        write(&server, odd.iter().chain(extra)).await?;
         server.kill();
         Ok(Self { name: name.to_owned(), folder, brokers, settings, size })
+    }
+
+    /// Has real brokers of a release make it, with every kind of metadata, a reassignment and a deletion under way. If
+    /// `upgraded` is another release, the brokers are then started with that, but for the one that both wait for.
+    pub(super) async fn real(lab: &Lab, name: &str, first: &Kafka, upgraded: &Kafka) -> Result<Self, Failure> {
+        let mut cluster = ZkModeCluster::start(lab, &format!("{name}-cluster"), ClusterSpec::new(first, 3)).await?;
+        populate(lab, &cluster, &PopulateOptions { absent_broker: false, ..PopulateOptions::default() }).await?;
+        let half_done = leave_half_done(lab, &mut cluster).await?;
+        cluster.stop_brokers().await?;
+        if upgraded.release() != first.release() {
+            lab.note(format_args!("upgrading the brokers to Kafka {}", upgraded.release()));
+            for broker in &mut cluster.brokers {
+                if broker.spec().properties.get("broker.id") != Some(&half_done.stopped.to_string()) {
+                    broker.upgrade(upgraded);
+                    broker.restart().await.map_err(failed("a broker does not start after its upgrade"))?;
+                }
+            }
+            wait_for_topic_ids(&cluster.zookeeper, &half_done.doomed).await?;
+            cluster.stop_brokers().await?;
+        }
+        cluster.zookeeper.kill();
+        let folder = lab.folder(&format!("{name}-content"))?;
+        copy_data(cluster.zookeeper.folder(), &folder).await?;
+        let brokers =
+            cluster.brokers.iter().filter_map(|broker| broker.spec().properties.get("broker.id")?.parse().ok());
+        let settings = Properties::new().with("password.encoder.secret", PASSWORD_ENCODER_SECRET);
+        Ok(Self { name: name.to_owned(), folder, brokers: brokers.collect(), settings, size: Size::Small })
     }
 
     /// How large it is.
@@ -114,14 +155,46 @@ impl Content {
     /// A server on a copy of it: the same znodes with the same versions.
     pub(super) async fn thaw(&self, lab: &Lab, copy: &str) -> Result<ZkServer, Failure> {
         let folder = lab.folder(&format!("{}-{copy}-zookeeper", self.name))?;
-        let (from, to) = (self.folder.join(DATA), folder.join(DATA));
-        let copied = tokio::task::spawn_blocking(move || copy_folder(&from, &to)).await;
-        let failed = || Failure::failed("can't copy the data of a ZooKeeper");
-        copied.map_err(|error| failed().because(&error))?.map_err(|error| failed().because(&error))?;
+        copy_data(&self.folder, &folder).await?;
         let server = serve(lab, &folder, self.size).await?;
         warm_up(&server).await?;
         Ok(server)
     }
+}
+
+/// Copies the data of a server that does not run to the folder of another one.
+async fn copy_data(from: &Path, to: &Path) -> Result<(), Failure> {
+    let (from, to) = (from.join(DATA), to.join(DATA));
+    let copied = tokio::task::spawn_blocking(move || copy_folder(&from, &to)).await;
+    let failed = || Failure::failed("can't copy the data of a ZooKeeper");
+    copied.map_err(|error| failed().because(&error))?.map_err(|error| failed().because(&error))
+}
+
+/// The first controller of 2.8 or later gives an id to each topic that has none, but for those that are being deleted.
+async fn wait_for_topic_ids(server: &ZkServer, doomed: &str) -> Result<(), Failure> {
+    let session = client(server)?.connector()?.connect().await?;
+    let deadline = Instant::now() + TOPIC_IDS_MAX;
+    loop {
+        let mut without = Vec::new();
+        for topic in session.get_children(TOPICS).await?.names {
+            let znode = session.get_data(&format!("{TOPICS}/{topic}")).await?;
+            let json: Value = serde_json::from_slice(&znode.data).unwrap_or_default();
+            if topic != doomed && json.get("topic_id").is_none() {
+                without.push(topic);
+            }
+        }
+        if without.is_empty() {
+            break;
+        }
+        if Instant::now() > deadline {
+            return Err(Failure::failed("topics got no ids after the upgrade").why(without.join(", ")));
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    if let Err(error) = session.close().await {
+        tracing::debug!("the session was not closed: {error}");
+    }
+    Ok(())
 }
 
 /// Reads every znode once: Java is slow at first, and both migrations are measured on a server that is not.
@@ -160,9 +233,9 @@ async fn serve(lab: &Lab, folder: &Path, size: Size) -> Result<ZkServer, Failure
     start_zookeeper(options, lab.shell()).await
 }
 
-async fn write(server: &ZkServer, extra: &[&[Znode]]) -> Result<(), Failure> {
+async fn write(server: &ZkServer, znodes: impl Iterator<Item = &Znode>) -> Result<(), Failure> {
     let session = client(server)?.connector()?.connect().await?;
-    for &(path, data, _) in extra.iter().copied().flatten() {
+    for &(path, data, _) in znodes {
         let create = session.multi(vec![ZkOp::create(path, data, ZkAcl::world_all())]).await;
         let written = match create {
             Err(error) if error.code() == Some(ZkCode::NodeExists) => {

@@ -2,7 +2,7 @@
 //!
 //! - `content` makes the znodes, and gives each side a ZooKeeper with a copy of them; `odd` has some for good measure;
 //! - `kafkas` and `ours` are the two migrations; `manifest` is what Kafka says of its own;
-//! - `refused` has what one of the two does not migrate, and tries it;
+//! - `one_sided` has what one of the two does not migrate, and tries it;
 //! - `log` cuts their logs, `entry` and `compare` compare them, `explained` has the differences that are right.
 
 mod compare;
@@ -13,8 +13,8 @@ mod kafkas;
 mod log;
 mod manifest;
 mod odd;
+mod one_sided;
 mod ours;
-mod refused;
 
 use std::collections::BTreeMap;
 
@@ -26,9 +26,10 @@ use self::content::{Content, Seeded};
 use self::explained::{EXPLANATIONS, explain};
 use self::kafkas::KafkaMigration;
 use self::log::MigrationLog;
-use self::odd::ODD;
+#[cfg(test)]
+use self::manifest::KafkaManifest;
+use self::one_sided::ONE_SIDED;
 use self::ours::OurMigration;
-use self::refused::REFUSALS;
 use super::{Findings, Lab, PartOptions};
 use crate::cli::Failure;
 use crate::kafka::{Kafka, Release};
@@ -36,11 +37,12 @@ use crate::kafka::{Kafka, Release};
 /// Differences that are shown; all are counted.
 const SHOWN_MAX: usize = 10;
 
-const SMALL: Seeded = Seeded { name: "small", topics: 10, partitions_per_topic: 10, extra: &[ODD], secret: true };
+const SMALL: Seeded =
+    Seeded { name: "small", topics: 10, partitions_per_topic: 10, odd: true, extra: &[], secret: true };
 
 const LARGE: [Seeded; 2] = [
-    Seeded { name: "seed-1000", topics: 100, partitions_per_topic: 10, extra: &[], secret: true },
-    Seeded { name: "seed-20000", topics: 2000, partitions_per_topic: 10, extra: &[], secret: true },
+    Seeded { name: "seed-1000", topics: 100, odd: false, ..SMALL },
+    Seeded { name: "seed-20000", topics: 2000, odd: false, ..SMALL },
 ];
 
 pub(super) async fn run(lab: &Lab, options: PartOptions) -> Result<Findings, Failure> {
@@ -49,15 +51,21 @@ pub(super) async fn run(lab: &Lab, options: PartOptions) -> Result<Findings, Fai
     findings.field("kafka", Release::V3_9.version());
     findings.field("our_build", OUR_BUILD);
     findings.say(format!("Kafka {} and we (a {OUR_BUILD} build) migrate the same znodes:", Release::V3_9));
-    let (small, verdict) = judge_content(lab, &kafka, SMALL, &mut findings).await?;
+    let (small, verdict) = judge_content(lab, &kafka, seed(lab, SMALL).await?, &mut findings).await?;
     let mut verdicts = vec![verdict];
     if options.quick {
-        findings.say("  not tried on a small cluster: what Kafka does with what we refuse");
+        findings.say("  not tried on a small cluster: what either does with what one of us does not migrate");
     } else {
         for seeded in LARGE {
-            verdicts.push(judge_content(lab, &kafka, seeded, &mut findings).await?.1);
+            verdicts.push(judge_content(lab, &kafka, seed(lab, seeded).await?, &mut findings).await?.1);
         }
-        refused::judge(lab, &kafka, SMALL, &small.log, &mut findings).await?;
+        let old = lab.kafka(Release::V2_4).await?;
+        for (name, first) in [("real-3.9", &kafka), ("real-2.4-upgraded", &old)] {
+            lab.note(format_args!("content {name}"));
+            let content = Content::real(lab, name, first, &kafka).await?;
+            verdicts.push(judge_content(lab, &kafka, content, &mut findings).await?.1);
+        }
+        one_sided::judge(lab, &kafka, SMALL, &small.log, &mut findings).await?;
     }
     conclude(&verdicts, &mut findings);
     Ok(findings)
@@ -85,14 +93,17 @@ struct Verdict {
     our_records_of_live_nodes: BTreeMap<&'static str, u64>,
 }
 
+async fn seed(lab: &Lab, seeded: Seeded) -> Result<Content, Failure> {
+    lab.note(format_args!("content {}", seeded.name));
+    Content::seed(lab, seeded).await
+}
+
 async fn judge_content(
     lab: &Lab,
     kafka: &Kafka,
-    seeded: Seeded,
+    content: Content,
     findings: &mut Findings,
 ) -> Result<(OurMigration, Verdict), Failure> {
-    lab.note(format_args!("content {}", seeded.name));
-    let content = Content::seed(lab, seeded).await?;
     // One after the other: both are measured.
     let ours = ours::migrate(lab, &content).await?;
     let kafkas = kafkas::start(lab, kafka, &content, ours.log.replicas()).await?.finish().await?;
@@ -188,11 +199,100 @@ fn conclude(verdicts: &[Verdict], findings: &mut Findings) {
     }
     let live: Vec<String> = live.iter().map(|(name, count)| format!("{name} ({count})")).collect();
     findings.say(format!("  not compared: what Kafka writes of live nodes: {}", live.join(", ")));
-    for refusal in REFUSALS {
-        findings.say(format!("  left out, since we refuse it: {}: Kafka {}", refusal.what, refusal.kafka_does));
+    for case in ONE_SIDED {
+        findings.say(format!("  left out: {}: Kafka {}; we {}", case.what, case.kafka_does, case.we_do()));
     }
-    findings.field(
-        "left_out",
-        REFUSALS.iter().map(|refusal| json!({"what": refusal.what, "kafka": refusal.kafka_does})).collect::<Vec<_>>(),
-    );
+    let left_out =
+        ONE_SIDED.iter().map(|case| json!({"what": case.what, "kafka": case.kafka_does, "we": case.we_do()}));
+    findings.field("left_out", left_out.collect::<Vec<_>>());
+}
+
+#[cfg(test)]
+mod tests {
+    use metadata_core::id::NodeId;
+    use metadata_core::record::{ConfigRecord, MetadataRecord};
+
+    use super::entry::Entry;
+    use super::entry::tests::{entry, partition, topic};
+    use super::*;
+
+    fn records() -> Vec<Entry> {
+        let config = ConfigRecord {
+            resource_type: 4,
+            name: "ssl.key.password".into(),
+            value: Some("hunter2".into()),
+            ..Default::default()
+        };
+        vec![entry(topic("a", 1)), entry(partition(1, 0)), entry(config)]
+    }
+
+    /// A log whose copy has these records, and whose controller counted right.
+    fn ours(copy: Vec<Entry>) -> OurMigration {
+        let log = MigrationLog { copy, ..Default::default() };
+        OurMigration { by_type: log.by_type(), log, seconds: 0.5 }
+    }
+
+    fn kafkas(copy: Vec<Entry>) -> KafkaMigration {
+        let log = MigrationLog { copy, ..Default::default() };
+        let manifest = KafkaManifest { records: 0, seconds: 2.0, batches: 1, by_type: log.by_type() };
+        KafkaMigration { log, manifest }
+    }
+
+    fn broken(kafka: Vec<Entry>, our: Vec<Entry>) -> Vec<String> {
+        judge("x", &kafkas(kafka), &ours(our)).1
+    }
+
+    #[test]
+    fn two_equal_logs_hold_and_are_timed() {
+        let (verdict, broken) = judge("x", &kafkas(records()), &ours(records()));
+        assert_eq!(broken, Vec::<String>::new());
+        assert_eq!((verdict.equal, verdict.unexplained, verdict.partitions), (3, 0, 1));
+        assert_eq!(verdict.ratio, 4.0);
+    }
+
+    #[test]
+    fn a_missing_an_extra_a_doubled_and_a_changed_record_are_broken() {
+        for at in 0..records().len() {
+            let (mut fewer, mut more) = (records(), records());
+            fewer.remove(at);
+            more.insert(at, more[at].clone());
+            for (kafka, our) in
+                [(records(), fewer.clone()), (fewer, records()), (more.clone(), records()), (records(), more)]
+            {
+                assert!(broken(kafka, our)[0].contains("1 differences that nothing explains"), "{at}");
+            }
+        }
+        let mut changed = records();
+        let MetadataRecord::Partition(partition) = &mut changed[1].record.record else { unreachable!() };
+        partition.leader = NodeId(2);
+        assert!(broken(records(), changed)[0].contains("field leader"));
+    }
+
+    #[test]
+    fn what_is_shown_of_a_difference_has_no_secret() {
+        let mut changed = records();
+        let MetadataRecord::Config(config) = &mut changed[2].record.record else { unreachable!() };
+        config.value = Some("hunter3".into());
+        let shown = broken(records(), changed).join(" ");
+        assert!(shown.contains("ssl.key.password") && shown.contains("field value"), "{shown}");
+        assert!(!shown.contains("hunter"), "{shown}");
+    }
+
+    #[test]
+    fn an_order_that_matters_and_a_count_that_is_wrong_are_broken() {
+        let mut turned = records();
+        turned.swap(0, 1);
+        assert!(broken(records(), turned)[0].contains("before its topic"));
+        let mut other = records();
+        other.rotate_right(1);
+        assert!(broken(records(), other)[0].contains("in another order"));
+
+        let mut kafkas = kafkas(records());
+        kafkas.manifest.by_type.insert("TOPIC_RECORD".to_owned(), 2);
+        assert!(judge("x", &kafkas, &ours(records())).1[0].contains("Kafka says that it copied"));
+        let mut ours = ours(records());
+        ours.by_type.remove("PARTITION_RECORD");
+        let kafkas = self::kafkas(records());
+        assert!(judge("x", &kafkas, &ours).1[0].contains("our controller says that it copied"));
+    }
 }
