@@ -5,6 +5,8 @@
 
 mod agreement;
 mod capture;
+mod boot;
+mod boots;
 mod cluster;
 mod differential;
 mod findings;
@@ -14,9 +16,13 @@ mod offline;
 mod part;
 mod populate;
 mod reads_kafka;
+mod source;
+mod view;
 mod zk_brokers;
 
 pub use self::capture::{Captured, capture};
+pub use self::boot::{BootSpec, Booted};
+pub use self::boots::kafka_reads_boot;
 pub use self::cluster::{ClusterSpec, PASSWORD_ENCODER_SECRET, TOKEN_SECRET, ZkModeCluster};
 pub use self::findings::Findings;
 pub use self::lab::Lab;
@@ -25,3 +31,4 @@ pub use self::populate::{
     AclEntry, Grant, HalfDone, MadeBrokerConfig, MadeQuota, MadeToken, MadeTopic, MadeUser, Pattern, PopulateOptions,
     Populated, QuotaEntity, Resource, consume, leave_half_done, populate,
 };
+pub use self::view::{Asked, View, login};
