@@ -4,9 +4,8 @@
 //! there. [`ZkModeCluster`] is a cluster as Kafka ran before KRaft. Everything that is started here ends with its value.
 
 mod agreement;
-mod capture;
 mod boot;
-mod boots;
+mod capture;
 mod cluster;
 mod differential;
 mod findings;
@@ -20,9 +19,8 @@ mod source;
 mod view;
 mod zk_brokers;
 
-pub use self::capture::{Captured, capture};
 pub use self::boot::{BootSpec, Booted};
-pub use self::boots::kafka_reads_boot;
+pub use self::capture::{Captured, capture};
 pub use self::cluster::{ClusterSpec, PASSWORD_ENCODER_SECRET, TOKEN_SECRET, ZkModeCluster};
 pub use self::findings::Findings;
 pub use self::lab::Lab;

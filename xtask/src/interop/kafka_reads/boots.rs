@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use store_kraft::log::{Occupancy, occupancy};
 use tokio::time::sleep;
 
-use super::boot::Booted;
-use super::source::{Exported, Source};
-use super::{Findings, Lab};
 use crate::cli::Failure;
 use crate::controller::fresh_bytes;
+use crate::interop::boot::Booted;
+use crate::interop::source::{Exported, Source};
+use crate::interop::{Findings, Lab};
 use crate::kafka::Release;
 use crate::own::{end, finished};
 
@@ -25,13 +25,12 @@ const TRIES_MAX: u32 = 40;
 ///
 /// # Errors
 /// Something of it can't be run. What is not as it should be is in the findings.
-pub async fn kafka_reads_boot(lab: &Lab, quick: bool) -> Result<Findings, Failure> {
+pub(super) async fn run(lab: &Lab, quick: bool, findings: &mut Findings) -> Result<(), Failure> {
     let kafka = lab.kafka(Release::V3_9).await?;
-    let mut findings = Findings::new();
     let (brokers, partitions) = if quick { (1, 4) } else { (3, 12) };
     let mut source = Source::start(lab, "exported", &kafka, &kafka, brokers, partitions).await?;
     source.stop().await?;
-    let exported = killed_and_done(lab, &source, &mut findings).await?;
+    let exported = killed_and_done(lab, &source, findings).await?;
     lab.note("booting Kafka 3.9 on it");
     let mut booted = Booted::start(&source.boot(&kafka, &exported)).await?;
     for difference in booted.differences(&source.expected(&exported.object), &source.made).await? {
@@ -48,7 +47,7 @@ pub async fn kafka_reads_boot(lab: &Lab, quick: bool) -> Result<Findings, Failur
     ));
     findings.field("boot_records", &exported.object["records"]);
     findings.field("boot_shown", shown);
-    Ok(findings)
+    Ok(())
 }
 
 /// Exports once undisturbed, to know how long it takes and what it writes, without a change of the brokers' directories; then
