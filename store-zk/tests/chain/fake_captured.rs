@@ -23,9 +23,10 @@ use crate::story::{leader, options};
 const OLD: &str = include_str!("../../testdata/captured/kafka-2.4.1-half-done.jsonl");
 
 /// Whose topics have ids.
-const MIGRATABLE: [(&str, &str); 4] = [
+const MIGRATABLE: [(&str, &str); 5] = [
     ("3.9.2", include_str!("../../testdata/captured/kafka-3.9.2.jsonl")),
     ("3.9.2 half done", include_str!("../../testdata/captured/kafka-3.9.2-half-done.jsonl")),
+    ("3.9.2 unclean", include_str!("../../testdata/captured/kafka-3.9.2-unclean.jsonl")),
     ("3.9.2 secure", include_str!("../../testdata/captured/kafka-3.9.2-secure.jsonl")),
     ("2.4.1 upgraded", include_str!("../../testdata/captured/kafka-2.4.1-upgraded-to-3.9.2.jsonl")),
 ];

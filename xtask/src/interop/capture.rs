@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use store_zk::client::{ZkCode, ZkError, ZkSession};
 use store_zk::testkit::captured::{CapturedTree, CapturedZnode, Origin};
-use store_zk::znode::path::{BROKER_IDS, Family, Place, TOPICS};
+use store_zk::znode::path::{BROKER_IDS, Family, Place};
 
 use super::lab::failed;
+use super::populate::UNCLEAN_TOPIC;
 use super::{ClusterSpec, Lab, PASSWORD_ENCODER_SECRET, PopulateOptions, ZkModeCluster, leave_half_done, populate};
 use crate::cli::Failure;
 use crate::kafka::Release;
@@ -20,8 +21,8 @@ use crate::kafka::Release;
 const READS_MAX: u32 = 60;
 const READ_PAUSE: Duration = Duration::from_secs(2);
 
-/// How long a cluster may take to give every topic its id after an upgrade.
-const UPGRADE_POLLS_MAX: u32 = 60;
+/// How often a cluster is looked at for what it must do by itself.
+const POLLS_MAX: u32 = 60;
 
 /// Brokers of a cluster that is captured.
 const BROKERS: i32 = 3;
@@ -46,13 +47,15 @@ enum Act {
     Populated,
     /// A reassignment and a deletion are left under way.
     HalfDone,
+    /// The broker that was stopped for it comes back, when all others are gone that were in sync.
+    Unclean,
     /// Brokers are replaced by those of the last release that can migrate.
     Upgraded,
 }
 
 /// Every cluster that is captured.
 const SCENES: [Scene; 3] = [
-    Scene { release: Release::V3_9, secure: false, acts: &[Act::Populated, Act::HalfDone] },
+    Scene { release: Release::V3_9, secure: false, acts: &[Act::Populated, Act::HalfDone, Act::Unclean] },
     Scene { release: Release::V3_9, secure: true, acts: &[Act::Populated] },
     Scene { release: Release::V2_4, secure: false, acts: &[Act::HalfDone, Act::Upgraded] },
 ];
@@ -82,6 +85,7 @@ impl Scene {
         match act {
             Act::Populated => format!("kafka-{release}{secure}"),
             Act::HalfDone => format!("kafka-{release}{secure}-half-done"),
+            Act::Unclean => format!("kafka-{release}{secure}-unclean"),
             Act::Upgraded => format!("kafka-{release}{secure}-upgraded-to-{}", Release::V3_9.version()),
         }
     }
@@ -91,6 +95,7 @@ impl Scene {
             (Act::Populated, false) => "healthy",
             (Act::Populated, true) => "healthy, with zookeeper.set.acl",
             (Act::HalfDone, _) => "one broker of three stopped, a reassignment and a deletion under way",
+            (Act::Unclean, _) => "the broker that was stopped is back, and the others are stopped",
             (Act::Upgraded, _) => "as it was under the old release, and then its brokers were upgraded",
         }
     }
@@ -124,6 +129,7 @@ async fn play(lab: &Lab, scene: Scene, out: &Path) -> Result<Vec<Captured>, Fail
         match act {
             Act::Populated => {}
             Act::HalfDone => drop(leave_half_done(lab, &mut cluster).await?),
+            Act::Unclean => elect_uncleanly(&mut cluster).await?,
             Act::Upgraded => upgrade(lab, &mut cluster).await?,
         }
         let tree = CapturedTree {
@@ -154,14 +160,31 @@ async fn upgrade(lab: &Lab, cluster: &mut ZkModeCluster) -> Result<(), Failure> 
             broker.restart().await.map_err(failed("a broker does not start after its upgrade"))?;
         }
     }
-    for _ in 0..UPGRADE_POLLS_MAX {
+    until_all(cluster, |place| matches!(place, Place::Topic(_)), "topic_id").await
+}
+
+/// Stops the brokers that run and starts the one that was stopped: a topic that allows it gets a leader that was not in
+/// sync, which its state says.
+async fn elect_uncleanly(cluster: &mut ZkModeCluster) -> Result<(), Failure> {
+    let Some((last, others)) = cluster.brokers.split_last_mut() else { return Ok(()) };
+    for broker in others {
+        broker.stop().await.map_err(failed("a broker does not stop"))?;
+    }
+    last.restart().await.map_err(failed("a broker does not start again"))?;
+    let unclean = |place: &Place<'_>| matches!(place, Place::PartitionState(topic, _) if *topic == UNCLEAN_TOPIC);
+    until_all(cluster, unclean, "leader_recovery_state").await
+}
+
+/// Waits until all znodes of a kind have this key.
+async fn until_all(cluster: &ZkModeCluster, kind: impl Fn(&Place<'_>) -> bool, key: &str) -> Result<(), Failure> {
+    for _ in 0..POLLS_MAX {
         let tree = still_tree(cluster).await?;
-        let mut topics = tree.iter().filter(|(path, _)| matches!(Place::of(path), Place::Topic(_)));
-        if topics.all(|(_, znode)| String::from_utf8_lossy(&znode.data).contains("\"topic_id\"")) {
+        let mut found = tree.iter().filter(|(path, _)| kind(&Place::of(path)));
+        if found.all(|(_, znode)| String::from_utf8_lossy(&znode.data).contains(&format!("\"{key}\""))) {
             return Ok(());
         }
     }
-    Err(Failure::failed(format!("the upgraded brokers did not give every topic below {TOPICS} an id")))
+    Err(Failure::failed(format!("the cluster did not write {key} where it must")))
 }
 
 /// The whole tree, once it was the same twice.
@@ -245,6 +268,7 @@ mod tests {
             [
                 "kafka-3.9.2",
                 "kafka-3.9.2-half-done",
+                "kafka-3.9.2-unclean",
                 "kafka-3.9.2-secure",
                 "kafka-2.4.1-half-done",
                 "kafka-2.4.1-upgraded-to-3.9.2"

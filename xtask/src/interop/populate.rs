@@ -20,6 +20,7 @@ pub use self::made::{
     AclEntry, Grant, MadeBrokerConfig, MadeQuota, MadeToken, MadeTopic, MadeUser, Pattern, Populated, QuotaEntity,
     Resource,
 };
+pub(super) use self::plan::UNCLEAN_TOPIC;
 use super::lab::failed;
 use super::{Lab, ZkModeCluster};
 use crate::cli::Failure;

@@ -13,6 +13,9 @@ const AWKWARD: &str = "a b/c@d";
 /// The topic that transactions write to.
 pub(super) const TRANSACTIONS: &str = "transactions";
 
+/// The topic whose leader need not have been in sync.
+pub(in crate::interop) const UNCLEAN_TOPIC: &str = "audit-log";
+
 /// A broker that is not there.
 const ABSENT_BROKER: i32 = 7;
 
@@ -62,7 +65,7 @@ fn topics(brokers: &[i32], options: &PopulateOptions) -> Vec<MadeTopic> {
         MadeTopic { created_with: orders.replicas.len().div_ceil(2), ..orders },
         topic("payments.v1_eu", 3, 3, &[("cleanup.policy", "compact,delete"), ("retention.ms", "86400000")]),
         topic(
-            "audit-log",
+            UNCLEAN_TOPIC,
             2,
             3,
             &[
