@@ -13,9 +13,10 @@
 //! | case | Kafka 3.9 | here |
 //! | --- | --- | --- |
 //! | broken JSON of a topic, state or config | as if it were not there | problem |
-//! | topic without an id | stops with an exception that names none | problem, one for each topic |
+//! | topic without an id | fails at the first, and again at each attempt | problem, one for each topic |
 //! | two topics with one id | the second overwrites the first | problem |
 //! | password configs and no `password.encoder.secret` | copies the encrypted text as if it were the password | problem |
+//! | a password in another cipher than the controller is configured with | ends the process | copied |
 //! | SCRAM or tokens below the metadata version that has them | writes records that snapshots leave out | problem |
 //! | ids of access control entries | random | derived from content ([`acl_id`]) |
 //! | a partition that lost its state | starts again at leader epoch 0, all replicas in sync | problem |

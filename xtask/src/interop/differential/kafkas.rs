@@ -138,7 +138,9 @@ async fn format(kafka: &Kafka, folder: &Path, properties: &Properties, cluster_i
     std::fs::write(&config, properties.text())
         .map_err(|error| Failure::failed(format!("can't write {}", config.display())).because(&error))?;
     let config = config.display().to_string();
-    let arguments = ["format", "--cluster-id", cluster_id, "--config", &config];
+    // In one word: an id of before 2.5 may begin with a dash.
+    let cluster_id = format!("--cluster-id={cluster_id}");
+    let arguments = ["format", &cluster_id, "--config", &config];
     let formatted = kafka.run(Program::Storage, &arguments, "").await;
     formatted.map(drop).map_err(failed("Kafka does not format the controller's directory"))
 }

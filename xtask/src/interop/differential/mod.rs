@@ -51,24 +51,32 @@ pub(super) async fn run(lab: &Lab, options: PartOptions) -> Result<Findings, Fai
     findings.field("kafka", Release::V3_9.version());
     findings.field("our_build", OUR_BUILD);
     findings.say(format!("Kafka {} and we (a {OUR_BUILD} build) migrate the same znodes:", Release::V3_9));
-    let (small, verdict) = judge_content(lab, &kafka, seed(lab, SMALL).await?, &mut findings).await?;
-    let mut verdicts = vec![verdict];
+    let small = judge_seed(lab, &kafka, SMALL, &mut findings).await;
+    let (small, verdict) = ran(SMALL.name, small, &mut findings).unzip();
+    let mut verdicts = Vec::from_iter(verdict);
     if options.quick {
         findings.say("  not tried on a small cluster: what either does with what one of us does not migrate");
     } else {
         for seeded in LARGE {
-            verdicts.push(judge_content(lab, &kafka, seed(lab, seeded).await?, &mut findings).await?.1);
+            let judged = judge_seed(lab, &kafka, seeded, &mut findings).await;
+            verdicts.extend(ran(seeded.name, judged, &mut findings).map(|(_, verdict)| verdict));
         }
-        let old = lab.kafka(Release::V2_4).await?;
-        for (name, first) in [("real-3.9", &kafka), ("real-2.4-upgraded", &old)] {
-            lab.note(format_args!("content {name}"));
-            let content = Content::real(lab, name, first, &kafka).await?;
-            verdicts.push(judge_content(lab, &kafka, content, &mut findings).await?.1);
+        if let Some(small) = small {
+            let judged = one_sided::judge(lab, &kafka, SMALL, &small.log, &mut findings).await;
+            ran("what only one of us migrates", judged, &mut findings);
         }
-        one_sided::judge(lab, &kafka, SMALL, &small.log, &mut findings).await?;
+        for (name, release) in [("real-3.9", Release::V3_9), ("real-2.4-upgraded", Release::V2_4)] {
+            let judged = judge_real(lab, &kafka, name, release, &mut findings).await;
+            verdicts.extend(ran(name, judged, &mut findings).map(|(_, verdict)| verdict));
+        }
     }
     conclude(&verdicts, &mut findings);
     Ok(findings)
+}
+
+/// What a trial gave, unless it failed on its way: then it did not show what it was to show.
+fn ran<T>(what: &str, result: Result<T, Failure>, findings: &mut Findings) -> Option<T> {
+    result.map_err(|failure| findings.not_run(format!("{what}: {}", failure.lines().join("; ")))).ok()
 }
 
 /// Times of an unoptimised build are no measure of anything.
@@ -93,9 +101,27 @@ struct Verdict {
     our_records_of_live_nodes: BTreeMap<&'static str, u64>,
 }
 
-async fn seed(lab: &Lab, seeded: Seeded) -> Result<Content, Failure> {
+async fn judge_seed(
+    lab: &Lab,
+    kafka: &Kafka,
+    seeded: Seeded,
+    findings: &mut Findings,
+) -> Result<(OurMigration, Verdict), Failure> {
     lab.note(format_args!("content {}", seeded.name));
-    Content::seed(lab, seeded).await
+    judge_content(lab, kafka, Content::seed(lab, seeded).await?, findings).await
+}
+
+/// What real brokers of a release write, those of an old one upgraded before they migrate.
+async fn judge_real(
+    lab: &Lab,
+    kafka: &Kafka,
+    name: &str,
+    release: Release,
+    findings: &mut Findings,
+) -> Result<(OurMigration, Verdict), Failure> {
+    lab.note(format_args!("content {name}"));
+    let first = lab.kafka(release).await?;
+    judge_content(lab, kafka, Content::real(lab, name, &first, kafka).await?, findings).await
 }
 
 async fn judge_content(
@@ -240,6 +266,15 @@ mod tests {
 
     fn broken(kafka: Vec<Entry>, our: Vec<Entry>) -> Vec<String> {
         judge("x", &kafkas(kafka), &ours(our)).1
+    }
+
+    #[test]
+    fn what_failed_on_its_way_did_not_run() {
+        let mut findings = Findings::new();
+        assert_eq!(ran("a", Ok(1), &mut findings), Some(1));
+        assert!(findings.holds());
+        assert_eq!(ran::<i32>("b", Err(Failure::failed("no Java")), &mut findings), None);
+        assert!(findings.what_did_not_run()[0].starts_with("b: ") && !findings.holds());
     }
 
     #[test]
