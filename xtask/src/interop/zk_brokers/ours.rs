@@ -1,0 +1,119 @@
+//! Our controller beside the brokers: `migrate` as a child, and the verbs that talk to it.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use store_zk::client::ZkOp;
+use store_zk::client::config::ZkClientConfig;
+use tokio::process::{Child, Command};
+
+use super::super::{PASSWORD_ENCODER_SECRET, ZkModeCluster};
+use crate::cli::Failure;
+use crate::kafka::Properties;
+use crate::own::{Counts, counted, end, finished, output, this_program};
+
+/// How long it may take to take over and to copy, on a busy machine.
+const DUAL_WRITE_MAX: Duration = Duration::from_secs(120);
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// Our controller, in dual write with the ZooKeeper of a cluster. Dropping it kills it.
+pub(super) struct Ours {
+    zookeeper: String,
+    config: PathBuf,
+    data_dir: PathBuf,
+    said: PathBuf,
+    child: Child,
+}
+
+impl Ours {
+    /// Takes the controllership from the cluster's brokers, copies, and goes on in dual write.
+    pub(super) async fn take_over(cluster: &ZkModeCluster) -> Result<Self, Failure> {
+        let place = |name: &str| cluster.folder().join(name);
+        let (config, data_dir, said) = (place("ours.properties"), place("ours"), place("ours.log"));
+        let zookeeper = cluster.zookeeper_connect();
+        let settings = Properties::new()
+            .with("zookeeper.connect", &zookeeper)
+            .with("zookeeper.session.timeout.ms", 30_000)
+            .with("password.encoder.secret", PASSWORD_ENCODER_SECRET);
+        let unwritten = |error| Failure::failed(format!("can't write {}", config.display())).because(&error);
+        fs::write(&config, settings.text()).map_err(unwritten)?;
+        let mut command = this_program("migrate")?;
+        command.arg("--unserved-brokers").arg("--zookeeper-config").arg(&config).arg("--data-dir").arg(&data_dir);
+        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&said);
+        let log = log.map_err(|error| Failure::failed(format!("can't write {}", said.display())).because(&error))?;
+        command.stdout(Stdio::null()).stderr(log);
+        let child = command.spawn().map_err(|error| Failure::failed("can't start migrate").because(&error))?;
+        let mut ours = Self { zookeeper, config, data_dir, said, child };
+        ours.until_dual_write().await?;
+        Ok(ours)
+    }
+
+    async fn until_dual_write(&mut self) -> Result<(), Failure> {
+        let deadline = Instant::now() + DUAL_WRITE_MAX;
+        loop {
+            let (status, object) = output(self.command("status")?).await?;
+            if status.success() && object.get("driver_state").and_then(Value::as_str) == Some("DUAL_WRITE") {
+                return Ok(());
+            }
+            let ended =
+                self.child.try_wait().map_err(|error| Failure::failed("can't watch migrate").because(&error))?;
+            if let Some(status) = ended {
+                return Err(Failure::failed(format!("migrate ended by itself ({status})")).why(tail(&self.said)));
+            }
+            if Instant::now() > deadline {
+                let failure = Failure::failed("migrate did not reach dual write").why(object.to_string());
+                return Err(failure.why(tail(&self.said)));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    fn command(&self, verb: &str) -> Result<Command, Failure> {
+        let mut command = this_program(verb)?;
+        command.arg("--data-dir").arg(&self.data_dir);
+        Ok(command)
+    }
+
+    /// Makes a change, given as it is typed behind `change`.
+    pub(super) async fn change(&self, words: &[String]) -> Result<(), Failure> {
+        let mut command = self.command("change")?;
+        command.args(words);
+        finished(&format!("change {}", words.join(" ")), command).await.map(drop)
+    }
+
+    /// Compares every znode. The counts, and the object as it was printed if they are not those of equal sides.
+    pub(super) async fn verify(&self) -> Result<(Counts, Option<Value>), Failure> {
+        let mut command = self.command("verify")?;
+        command.arg("--zookeeper-config").arg(&self.config);
+        let (status, object) = output(command).await?;
+        let counts = counted(&object);
+        match counts {
+            Some(counts) if status.success() && counts.compared > 0 && counts.divergent == 0 => Ok((counts, None)),
+            Some(counts) => Ok((counts, Some(object))),
+            None => Err(Failure::failed(format!("verify counted nothing ({status})")).why(object.to_string())),
+        }
+    }
+
+    /// Ends our controller and takes its claim out of ZooKeeper, as an operator does who goes back: a broker becomes the
+    /// controller again, with what ZooKeeper holds.
+    pub(super) async fn go_back(mut self) -> Result<(), Failure> {
+        end(&mut self.child).await;
+        let session = ZkClientConfig::from_connect_string(&self.zookeeper)?.connector()?.connect().await?;
+        session.multi(vec![ZkOp::delete("/controller", None)]).await?;
+        // It goes by itself, too.
+        drop(session.close().await);
+        Ok(())
+    }
+}
+
+/// The end of what a program said.
+fn tail(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines.get(lines.len().saturating_sub(8)..).unwrap_or_default().join("\n")
+}
