@@ -15,24 +15,11 @@ use metadata_core::id::NodeId;
 use metadata_core::log::{Append, MetadataLog as _};
 use metadata_core::record::{ConfigRecord, VersionedRecord};
 use metadata_core::store::Txn;
-use serde_json::{Map, Value, json};
 use store_kraft::{KraftLog, KraftLogOptions, SEGMENT_BYTES_MIN};
-use xtask::kafka::{Kafka, KafkaBatch, KafkaDump, KafkaRecord, RecordText, Release};
+use xtask::kafka::agree::{Told, differences, kafkas, ours};
+use xtask::kafka::{Kafka, Release};
 
 use self::harness::{Cluster, Running, xtask};
-
-/// Fields that Kafka's tool leaves out while they have these values: those that the record's schema tags. Ours prints
-/// every field. In JSON, so that the table is one constant.
-const TAGGED_DEFAULTS: [(&str, &str, &str); 8] = [
-    ("PARTITION_RECORD", "leaderRecoveryState", "0"),
-    ("PARTITION_CHANGE_RECORD", "isr", "null"),
-    ("PARTITION_CHANGE_RECORD", "leader", "-2"),
-    ("PARTITION_CHANGE_RECORD", "replicas", "null"),
-    ("PARTITION_CHANGE_RECORD", "removingReplicas", "null"),
-    ("PARTITION_CHANGE_RECORD", "addingReplicas", "null"),
-    ("PARTITION_CHANGE_RECORD", "leaderRecoveryState", "-1"),
-    ("PARTITION_CHANGE_RECORD", "directories", "null"),
-];
 
 /// The types of records that a copy of the seed and every kind of change leave in a log.
 const TYPES: [&str; 16] = [
@@ -54,108 +41,25 @@ const TYPES: [&str; 16] = [
     "ZK_MIGRATION_STATE_RECORD",
 ];
 
-/// A batch, then its records, as both tools tell it.
-type Batch = (Value, Vec<Value>);
-
 async fn kafka() -> Kafka {
     tokio::task::spawn_blocking(|| Kafka::find(Release::V3_9, &|line| eprintln!("{line}")).unwrap()).await.unwrap()
 }
 
-async fn kafkas(kafka: &Kafka, file: &Path) -> KafkaDump {
-    let (kafka, file) = (kafka.clone(), file.to_owned());
-    let dump = tokio::task::spawn_blocking(move || kafka.dump(&file).unwrap()).await.unwrap();
-    assert!(dump.batches.iter().all(|batch| batch.is_valid), "{dump:#?}");
-    dump
+/// What both tools say of a file.
+async fn told(kafka: &Kafka, file: &Path) -> [Told; 2] {
+    let dump = kafka.dump_files(&[file.to_owned()]).await.unwrap().remove(0);
+    let lines = xtask(&["dump-log", "--show-secrets", file.to_str().unwrap()]).await.stdout;
+    let size = fs::metadata(file).unwrap().len();
+    [kafkas(kafka.release(), &dump).unwrap(), ours(kafka.release(), &lines, size).unwrap()]
 }
 
-/// What Kafka says, in our words.
-fn in_our_words(dump: &KafkaDump) -> Vec<Batch> {
-    let batch = |batch: &KafkaBatch| {
-        json!({
-            "position": batch.position, "size": batch.size, "baseOffset": batch.base_offset,
-            "lastOffset": batch.last_offset, "count": batch.count, "partitionLeaderEpoch": batch.epoch,
-            "isControl": batch.is_control, "timestamp": batch.timestamp, "crc": batch.crc,
-        })
-    };
-    let record = |record: &KafkaRecord| {
-        let said = match &record.text {
-            RecordText::Metadata(said) => said.clone(),
-            // The one control record whose fields Kafka does not print.
-            RecordText::Control(kind, None) => json!({"type": kind, "version": 0, "data": null}),
-            RecordText::Control(kind, Some(data)) => json!({"type": kind, "version": 0, "data": data}),
-        };
-        let placed = json!({"offset": record.offset, "valueSize": record.value_size});
-        joined(placed, said)
-    };
-    dump.batches.iter().map(|it| (batch(it), it.records.iter().map(record).collect())).collect()
-}
-
-fn joined(one: Value, other: Value) -> Value {
-    let objects = [one, other].map(|value| value.as_object().unwrap().clone());
-    objects.into_iter().flatten().collect::<Map<_, _>>().into()
-}
-
-/// What our `dump-log` says of a file, in as many words as Kafka.
-async fn ours(file: &Path) -> Vec<Batch> {
-    let dumped = xtask(&["dump-log", "--show-secrets", file.to_str().unwrap()]).await;
-    let mut batches: Vec<Batch> = Vec::new();
-    for line in dumped.stdout.lines() {
-        let Value::Object(mut line) = serde_json::from_str(line).unwrap() else { panic!("{line}") };
-        match line.remove("item").unwrap().as_str().unwrap() {
-            "batch" => {
-                line.remove("file");
-                batches.push((line.into(), Vec::new()));
-            }
-            "record" => batches.last_mut().unwrap().1.push(without_what_kafka_leaves_out(line)),
-            _ => {}
-        }
-    }
-    batches
-}
-
-fn without_what_kafka_leaves_out(mut record: Map<String, Value>) -> Value {
-    let kind = record["type"].as_str().unwrap().to_owned();
-    if kind == "LEADER_CHANGE" {
-        record["data"] = Value::Null;
-    } else if kind.starts_with("SNAPSHOT_") {
-        record["type"] = if kind == "SNAPSHOT_HEADER" { "SnapshotHeader" } else { "SnapshotFooter" }.into();
-    }
-    for (_, field, default) in TAGGED_DEFAULTS.iter().filter(|(of, ..)| *of == kind) {
-        let data = record["data"].as_object_mut().unwrap();
-        let default: Value = serde_json::from_str(default).unwrap();
-        if data.get(*field) == Some(&default) {
-            data.remove(*field);
-        }
-    }
-    record.into()
-}
-
-fn assert_equal(kafkas: &[Batch], ours: &[Batch], file: &Path) {
-    for (kafkas, ours) in kafkas.iter().zip(ours) {
-        assert_eq!(kafkas.0, ours.0, "{}", file.display());
-        for (kafkas, ours) in kafkas.1.iter().zip(&ours.1) {
-            assert_eq!(kafkas, ours, "{}", file.display());
-        }
-        assert_eq!(kafkas.1.len(), ours.1.len(), "{}: {}", file.display(), ours.0);
-    }
-    assert_eq!(kafkas.len(), ours.len(), "{}", file.display());
-}
-
-/// Both tools read the whole file and agree on it. Returns Kafka's dump.
-async fn both_agree(kafka: &Kafka, file: &Path) -> KafkaDump {
-    let dump = kafkas(kafka, file).await;
-    assert_eq!(dump.invalid_bytes, 0, "{}", file.display());
-    assert!(dump.records().count() > 0, "{}", file.display());
-    assert_equal(&in_our_words(&dump), &ours(file).await, file);
-    dump
-}
-
-fn types_in(dump: &KafkaDump) -> BTreeSet<String> {
-    let kind = |record: &KafkaRecord| match &record.text {
-        RecordText::Metadata(said) => Some(said["type"].as_str().unwrap().to_owned()),
-        RecordText::Control(..) => None,
-    };
-    dump.records().filter_map(kind).collect()
+/// Both tools read the whole file and agree on it. Returns what they say.
+async fn both_agree(kafka: &Kafka, file: &Path) -> Told {
+    let [kafkas, ours] = told(kafka, file).await;
+    assert_eq!(differences(&kafkas, &ours), Vec::<String>::new(), "{}", file.display());
+    assert_eq!((kafkas.torn_bytes, ours.unknown), (0, 0), "{}", file.display());
+    assert!(kafkas.records() > 0, "{}", file.display());
+    kafkas
 }
 
 /// The files of the data directory that end like this, in order.
@@ -211,12 +115,12 @@ async fn kafka_reads_every_file_of_a_migrated_cluster_as_we_do() {
     assert!(segments.len() >= 2 && !snapshots.is_empty(), "{segments:?} {snapshots:?}");
     let mut types = BTreeSet::new();
     for segment in &segments {
-        types.extend(types_in(&both_agree(&kafka, segment).await));
+        types.extend(both_agree(&kafka, segment).await.types().into_keys());
     }
     let missing: Vec<_> = TYPES.iter().filter(|name| !types.contains(**name)).collect();
     assert!(missing.is_empty(), "{missing:?} of {types:?}");
     for snapshot in &snapshots {
-        let types = types_in(&both_agree(&kafka, snapshot).await);
+        let types = both_agree(&kafka, snapshot).await.types();
         assert!(types.len() >= 8, "{}: {types:?}", snapshot.display());
     }
     both_agree(&kafka, &data_dir.join("bootstrap.checkpoint")).await;
@@ -237,22 +141,22 @@ async fn kafka_reads_what_a_killed_controller_had_committed() {
     let segments = files(Path::new(&cluster.data_dir()), ".log");
     let mut found = Vec::new();
     for segment in &segments {
-        let dump = kafkas(&kafka, segment).await;
-        found.push((dump.invalid_bytes, in_our_words(&dump)));
+        let [kafkas, ours] = told(&kafka, segment).await;
+        assert_eq!(differences(&kafkas, &ours), Vec::<String>::new(), "torn or not, both say the same");
+        found.push(kafkas);
     }
-    let last = found.iter().flat_map(|(_, batches)| batches).next_back().unwrap().0["lastOffset"].as_i64().unwrap();
+    let last = found.iter().flat_map(|told| &told.batches).next_back().unwrap().header["lastOffset"].as_i64().unwrap();
     assert!(last >= made["last_offset"].as_i64().unwrap(), "what was acknowledged and applied is there: {last}");
 
     // The next open cuts a torn end, and would refuse one that reaches below what the sidecar says.
     let log = KraftLog::open(options(&cluster)).await.unwrap();
     let torn = log.recovery().torn_kafka_log.is_some();
     log.shutdown().await.unwrap();
-    assert_eq!(torn, found.iter().any(|(invalid, _)| *invalid > 0), "both tools see the torn end");
+    assert_eq!(torn, found.iter().any(|told| told.torn_bytes > 0), "both tools see the torn end");
     let mended = files(Path::new(&cluster.data_dir()), ".log");
     assert!(mended.starts_with(&segments), "{mended:?} {segments:?}");
-    for (segment, (_, before)) in segments.iter().zip(&found) {
-        let now = in_our_words(&both_agree(&kafka, segment).await);
-        assert!(now.len() >= before.len(), "{}", segment.display());
-        assert_equal(before, &now[..before.len()], segment);
+    for (segment, before) in segments.iter().zip(&found) {
+        let now = both_agree(&kafka, segment).await;
+        assert!(now.batches.starts_with(&before.batches), "{}", segment.display());
     }
 }

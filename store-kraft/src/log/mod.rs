@@ -39,4 +39,6 @@ pub use quorum_state::FoundQuorumState;
 pub use whole::{Occupancy, files_of_whole, occupancy, write_whole};
 
 #[cfg(test)]
+mod captured;
+#[cfg(test)]
 mod tests;

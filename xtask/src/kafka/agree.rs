@@ -71,19 +71,19 @@ pub struct ToldBatch {
 }
 
 impl Told {
+    /// Type and version of each record.
+    pub fn kinds(&self) -> impl Iterator<Item = (String, i64)> {
+        let records = self.batches.iter().flat_map(|batch| &batch.records);
+        records.map(|record| (kind(record).to_owned(), record["version"].as_i64().unwrap_or(-1)))
+    }
+
     /// How many records there are of each type.
     pub fn types(&self) -> BTreeMap<String, u64> {
         let mut types = BTreeMap::new();
-        for record in self.batches.iter().flat_map(|batch| &batch.records) {
-            *types.entry(kind(record).to_owned()).or_default() += 1;
+        for (kind, _) in self.kinds() {
+            *types.entry(kind).or_default() += 1;
         }
         types
-    }
-
-    /// The versions in which a type occurs.
-    pub fn versions(&self) -> BTreeSet<(String, i64)> {
-        let records = self.batches.iter().flat_map(|batch| &batch.records);
-        records.map(|record| (kind(record).to_owned(), record["version"].as_i64().unwrap_or(-1))).collect()
     }
 
     /// How many records there are.

@@ -165,7 +165,11 @@ fn record(line: &str) -> Option<KafkaRecord> {
         Some(("payload:", json)) => RecordText::Metadata(serde_json::from_str(json).ok()?),
         // `controlType: LEADER_CHANGE(2)`
         Some(("controlType:", kind)) => RecordText::Control(kind.split('(').next()?.to_owned(), None),
-        Some((kind, json)) => RecordText::Control(kind.to_owned(), Some(serde_json::from_str(json).ok()?)),
+        // `SnapshotHeader {..}`, and `LeaderChange: {..}` in Kafka 4
+        Some((kind, json)) => {
+            let kind = kind.strip_suffix(':').unwrap_or(kind);
+            RecordText::Control(kind.to_owned(), Some(serde_json::from_str(json).ok()?))
+        }
         None => return None,
     };
     Some(KafkaRecord { offset: number(&pairs, "offset")?, value_size: number(&pairs, "valueSize")?, text })
@@ -224,7 +228,7 @@ mod tests {
 
     #[test]
     fn several_files_are_several_dumps_and_each_has_its_place() {
-        let leader = record_line(r#"LeaderChange {"version":0,"leaderId":1,"voters":[{"voterId":1}]}"#);
+        let leader = record_line(r#"LeaderChange: {"version":0,"leaderId":1,"voters":[{"voterId":1}]}"#);
         let text = format!(
             "Dumping a.log\nLog starting offset: 7\n{BATCH}\n{leader}\nDumping b.checkpoint\n\
              Snapshot end offset: 9, epoch: 2\n{BATCH}\nDumping bootstrap.checkpoint\n"

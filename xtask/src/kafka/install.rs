@@ -1,8 +1,8 @@
 //! Kafka's jars, and a Java to run them.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,24 +113,6 @@ impl Kafka {
             return Ok(dumps);
         }
         Err(format!("Kafka was asked for {} files and tells of {}: {names}", files.len(), dumps.len()))
-    }
-
-    /// Has Kafka's `DumpLogSegments` read a segment or a snapshot with its metadata decoder. Blocks.
-    ///
-    /// # Errors
-    /// It can't be run, ends with a failure, or prints what is not understood.
-    pub fn dump(&self, file: &Path) -> Result<KafkaDump, String> {
-        let run = Command::new(&*self.java)
-            .args(self.arguments(Program::DumpLog, &["-Xmx512m"])?)
-            .args(["--cluster-metadata-decoder", "--files"])
-            .arg(file)
-            .output()
-            .map_err(|error| format!("{} can't be run: {error}", self.java))?;
-        let [stdout, stderr] = [run.stdout, run.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        if !run.status.success() {
-            return Err(format!("Kafka refuses {} ({}): {}", file.display(), run.status, stderr.trim()));
-        }
-        KafkaDump::parse(&stdout).map_err(|reason| format!("what Kafka says of {}: {reason}", file.display()))
     }
 }
 
