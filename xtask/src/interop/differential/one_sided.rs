@@ -59,7 +59,7 @@ const DEFAULT: &str = "<default>";
 pub(super) const ONE_SIDED: &[OneSided] = &[
     OneSided {
         what: "a topic without an id",
-        kafka_does: "fails before its copy and tries again for ever",
+        kafka_does: "fails before its copy",
         ours: Ours::Refuse("/brokers/topics/no-id"),
         outcome: Outcome::Fails {
             content: "no-id",
@@ -69,7 +69,7 @@ pub(super) const ONE_SIDED: &[OneSided] = &[
     },
     OneSided {
         what: "a password in another cipher than the controller's password.encoder.cipher.algorithm",
-        kafka_does: "ends its process, at each attempt again",
+        kafka_does: "ends its process",
         ours: Ours::Migrate,
         outcome: Outcome::Fails {
             content: "cipher",
