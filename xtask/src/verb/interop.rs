@@ -19,7 +19,7 @@ pub(crate) struct Args {
     part: Option<Command>,
 
     /// Small clusters and Kafka 3.9 alone: the parts `differential` and `kafka-reads`, as CI runs them
-    #[arg(long)]
+    #[arg(long, global = true)]
     quick: bool,
 }
 
