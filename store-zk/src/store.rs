@@ -22,7 +22,7 @@ use crate::chain::claim::{Claimant, HeldClaim, claim, position};
 use crate::chain::{ActorOptions, ChainWriter, start};
 use crate::client::{REQUEST_SIZE_MAX_DEFAULT, SessionState, ZkConnector, ZkSession};
 use crate::error::connect_error;
-use crate::import::{ImportContext, Imported};
+use crate::import::{ImportContext, Imported, Importer};
 use crate::read::{BulkReader, ReadCounters, ReadTotals, assigned_replicas, load};
 use crate::verify;
 use crate::znode::password::PasswordSecret;
@@ -41,6 +41,9 @@ pub struct ZkStoreOptions {
     pub metadata_version: MetadataVersion,
     /// `password.encoder.secret` of the brokers.
     pub secret: Option<PasswordSecret>,
+    /// Whether a load gives an id to topics that have none, in place of refusing them: see
+    /// [`Importer::with_topic_ids_of`]. Right only while no broker runs.
+    pub derives_topic_ids: bool,
     /// `zookeeper.set.acl`: whether new znodes get access lists.
     pub secure: bool,
     /// The largest request that the servers take, in bytes: their `jute.maxbuffer` less a margin.
@@ -61,6 +64,7 @@ impl ZkStoreOptions {
             voters,
             metadata_version: MetadataVersion::LATEST_PRODUCTION,
             secret: None,
+            derives_topic_ids: false,
             secure: false,
             request_size_max: REQUEST_SIZE_MAX_DEFAULT,
             deletions_share_max: 0.2,
@@ -160,7 +164,11 @@ impl MetadataStore for ZkStore {
         let reader = BulkReader::new(session, Arc::clone(&self.counters));
         let context =
             ImportContext { secret: self.options.secret.clone(), metadata_version: self.options.metadata_version };
-        let imported = load(&reader, context, sink).await?;
+        let mut importer = Importer::new(context);
+        if self.options.derives_topic_ids {
+            importer = importer.with_topic_ids_of(&self.options.quorum.cluster_id);
+        }
+        let imported = load(&reader, importer, sink).await?;
         if let Ok(mut last) = self.imported.lock() {
             *last = Some(imported);
         }

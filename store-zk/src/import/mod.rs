@@ -46,7 +46,7 @@ use metadata_core::record::{MetadataRecord, ProducerIdsRecord, VersionedRecord};
 
 pub use acl::acl_id;
 pub use findings::{Findings, ImportError, PROBLEMS_KEPT_MAX, Problem, Warning};
-pub use topic::TopicZnodes;
+pub use topic::{TopicZnodes, derived_topic_id};
 pub use tree::{ZnodeTree, import_tree};
 pub(crate) use tree::{is_prefixed, is_resource_type};
 
@@ -101,6 +101,8 @@ pub struct Importer {
     findings: Findings,
     manifest: Manifest,
     topic_ids: HashMap<TopicId, Arc<str>>,
+    /// The cluster's id, where topics without an id get one.
+    cluster_id: Option<String>,
 }
 
 /// The result of one step: records, or the reason why there are none.
@@ -109,7 +111,17 @@ type Step = Result<Vec<MetadataRecord>, Malformed>;
 impl Importer {
     /// An importer that has seen nothing yet.
     pub fn new(context: ImportContext) -> Self {
-        Self { context, findings: Findings::default(), manifest: Manifest::default(), topic_ids: HashMap::new() }
+        let (findings, manifest) = Default::default();
+        Self { context, findings, manifest, topic_ids: HashMap::new(), cluster_id: None }
+    }
+
+    /// Topics without an id, of brokers before Kafka 2.8, get one from here on in place of a problem: derived from the
+    /// cluster's id and their name, so that every import gives the same. Only where no broker gives them another one
+    /// meanwhile, which is when the whole cluster is stopped.
+    #[must_use]
+    pub fn with_topic_ids_of(mut self, cluster_id: impl Into<String>) -> Self {
+        self.cluster_id = Some(cluster_id.into());
+        self
     }
 
     /// What was found so far.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use metadata_core::id::{DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, TopicId, ZkControllerEpoch};
 use metadata_core::image::LeaderRecoveryState;
 use metadata_core::record::{MetadataRecord, PartitionRecord, TopicRecord, VersionedRecord};
+use metadata_core::uuid::Uuid;
+use sha2::{Digest as _, Sha256};
 
 use super::config::Resource;
 use super::{Importer, Step};
@@ -79,7 +81,12 @@ impl Importer {
         topic_path: &str,
     ) -> Result<(TopicId, TopicZnode), Malformed> {
         let topic = TopicZnode::decode(znode.data.as_deref().unwrap_or_default())?;
-        let topic_id = topic.topic_id.ok_or_else(|| {
+        let derived = self.cluster_id.as_ref().filter(|_| topic.topic_id.is_none());
+        let derived = derived.map(|cluster_id| derived_topic_id(cluster_id, name));
+        if let Some(topic_id) = derived {
+            self.findings.warn(topic_path, format!("the topic has no id and gets {topic_id}"));
+        }
+        let topic_id = topic.topic_id.or(derived).ok_or_else(|| {
             Malformed::new(
                 "the topic has no id: let a broker with inter.broker.protocol.version 2.8 or later become the \
                  controller, which gives it one",
@@ -156,6 +163,22 @@ impl Importer {
     }
 }
 
+/// The id of a topic that has none: the same for the same cluster and name. Not reserved, and its text begins with no dash.
+pub fn derived_topic_id(cluster_id: &str, name: &str) -> TopicId {
+    let mut hash = Sha256::new();
+    for text in ["store-zk topic without an id", cluster_id, name] {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(digest).for_each(|(target, byte)| *target = byte);
+    bytes[0] &= 0x7f;
+    bytes[6] = (bytes[6] & 0x0f) | 0x80;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    TopicId(Uuid::from_bytes(bytes))
+}
+
 /// What Kafka takes for granted about an assignment, and a hand-written one may lack.
 fn check(assignment: &Assignment) -> Result<(), String> {
     check_brokers("replicas", &assignment.replicas)?;
@@ -223,4 +246,45 @@ fn partition_record(
         ..Default::default()
     }
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use metadata_core::id::ZkVersion;
+    use metadata_core::metadata_version::MetadataVersion;
+
+    use super::*;
+    use crate::import::ImportContext;
+
+    #[test]
+    fn a_topic_without_an_id_gets_one_only_where_it_is_asked_for() {
+        let context = ImportContext { secret: None, metadata_version: MetadataVersion::V3_9_IV0 };
+        let topic = Znode { data: Some(r#"{"version":1,"partitions":{"0":[1]}}"#.into()), version: ZkVersion(0) };
+        let znodes = TopicZnodes {
+            name: "t",
+            topic: Some(&topic),
+            config: None,
+            states: &BTreeMap::new(),
+            stateless: &BTreeSet::new(),
+        };
+        let mut refuses = Importer::new(context.clone());
+        assert!(refuses.topic(&znodes).is_empty());
+        assert_eq!(refuses.findings().problem_count(), 1);
+        let mut gives = Importer::new(context).with_topic_ids_of("ours");
+        let records = gives.topic(&znodes);
+        let MetadataRecord::Topic(record) = &records[0].record else { panic!("{records:?}") };
+        assert_eq!(record.topic_id, derived_topic_id("ours", "t"));
+        assert_eq!((records.len(), gives.findings().problem_count()), (2, 0));
+        let said = gives.findings().warnings().iter().any(|warning| warning.reason.contains("has no id"));
+        assert!(said, "{:?}", gives.findings().warnings());
+    }
+
+    #[test]
+    fn derived_ids_depend_on_cluster_and_name() {
+        // Pinned: an id that was derived once is in the directories of brokers.
+        assert_eq!(derived_topic_id("ours", "t").to_string(), "Zjt3QEWXiYKfD2rBJDoesw");
+        let ids = [("ours", "t"), ("ours", "u"), ("our", "st")].map(|(cluster, name)| derived_topic_id(cluster, name));
+        assert_eq!(BTreeSet::from(ids).len(), 3);
+        assert!((0..300).all(|number| !derived_topic_id("c", &number.to_string()).to_string().starts_with('-')));
+    }
 }

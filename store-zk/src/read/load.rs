@@ -7,7 +7,7 @@ use metadata_core::id::{NodeId, PartitionId, TopicId};
 use metadata_core::store::RecordSink;
 
 use super::{BulkReader, READS_PER_REQUEST, ZnodesFuture};
-use crate::import::{ImportContext, Imported, Importer, TopicZnodes, is_prefixed, is_resource_type};
+use crate::import::{Imported, Importer, TopicZnodes, is_prefixed, is_resource_type};
 use crate::znode::acl::{PatternType, ResourceType};
 use crate::znode::topic::TopicZnode;
 use crate::znode::{Znode, path};
@@ -28,10 +28,9 @@ const CHUNKS_IN_FLIGHT: usize = 3;
 /// `Invalid` with every problem found, after all was read; nothing of what the sink has taken may be used then.
 pub(crate) async fn load(
     reader: &BulkReader,
-    context: ImportContext,
+    mut importer: Importer,
     sink: &mut (dyn RecordSink + Send),
 ) -> Result<Imported> {
-    let mut importer = Importer::new(context);
     topics(reader, &mut importer, sink).await?;
     children(reader, path::BROKER_CONFIGS, &mut importer, sink).await?;
     let with_clients = users(reader, &mut importer, sink).await?;

@@ -14,7 +14,7 @@ use super::*;
 use crate::client::{
     Children, NodeData, OpResult, SessionId, SessionState, Stat, WatchFuture, ZkAcl, ZkConnector as _, ZkOp,
 };
-use crate::import::{ImportContext, Imported};
+use crate::import::{ImportContext, Imported, Importer};
 use crate::testkit::fake::FakeZooKeeper;
 use crate::znode::path;
 
@@ -141,7 +141,7 @@ async fn observe(zookeeper: &FakeZooKeeper, meanwhile: Meanwhile) -> (Arc<Observ
 async fn load_all(reader: &BulkReader) -> Result<(Vec<VersionedRecord>, Imported)> {
     let mut records = Vec::new();
     let context = ImportContext { secret: None, metadata_version: MetadataVersion::V3_9_IV0 };
-    let imported = load(reader, context, &mut records).await?;
+    let imported = load(reader, Importer::new(context), &mut records).await?;
     Ok((records, imported))
 }
 

@@ -61,6 +61,10 @@ pub(crate) struct Args {
     #[arg(long)]
     convert_brokers: bool,
 
+    /// Give an id to topics that have none, as those of brokers before Kafka 2.8; otherwise they are refused
+    #[arg(long)]
+    make_topic_ids: bool,
+
     /// Where the controller will listen, for the configurations that are proposed
     #[arg(long, default_value = "localhost:9093", value_name = "HOST:PORT")]
     controller: String,
@@ -231,6 +235,7 @@ async fn load(
     let quorum = QuorumIdentity { cluster_id: cluster_id.to_owned(), log_id: String::new() };
     let options = ZkStoreOptions {
         metadata_version: args.metadata_version,
+        derives_topic_ids: args.make_topic_ids,
         secret: zookeeper.settings.password_encoder.as_ref().map(PasswordEncoderSettings::password_secret),
         ..ZkStoreOptions::new(quorum, [NodeId(args.node_id)].into())
     };
