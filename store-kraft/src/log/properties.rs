@@ -35,7 +35,7 @@ impl MetaProperties {
     /// migrated broker keeps.
     ///
     /// # Errors
-    /// `Invalid` names what is missing or wrong; `Unavailable`: it can't be read.
+    /// `Corrupt` names what is missing or wrong; `Unavailable`: it can't be read.
     pub fn read(path: &Path) -> Result<Option<Self>> {
         Ok(Self::read_versioned(path)?.map(|(_, properties)| properties))
     }
@@ -51,7 +51,7 @@ impl MetaProperties {
         };
         Self::parse(&text).map(Some).map_err(|reason| {
             let message = format!("{} is no meta.properties of Kafka: {reason}", path.display());
-            Error::not_applied(ErrorKind::Invalid, message)
+            Error::not_applied(ErrorKind::Corrupt, message)
         })
     }
 

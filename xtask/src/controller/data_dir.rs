@@ -39,7 +39,11 @@ impl DataDir {
     /// # Errors
     /// It can't be read, or what it says is no `meta.properties`.
     pub fn read(path: &Path) -> Result<Option<Self>, Failure> {
-        let Some(properties) = KraftLog::properties(path).map_err(Failure::from)? else { return Ok(None) };
+        let properties = KraftLog::properties(path).map_err(|error| {
+            Failure::from(error)
+                .next("restore that file from a backup of the data directory, or use a new data directory")
+        })?;
+        let Some(properties) = properties else { return Ok(None) };
         let log_id = properties.directory_id.ok_or_else(|| {
             Failure::failed(format!("{} has no directory.id", path.join("meta.properties").display()))
                 .why("it was formatted by an old version of Kafka")
@@ -179,6 +183,21 @@ mod tests {
         assert!(cluster.contains("cluster ours") && cluster.contains("cluster theirs"), "{cluster}");
         let node = DataDir::prepare(&path, NodeId(3001), "ours", VERSION).unwrap_err().to_string();
         assert!(node.contains("node 3000") && node.contains("3001"), "{node}");
+    }
+
+    #[test]
+    fn a_damaged_meta_properties_is_damage() {
+        let outer = tempfile::tempdir().unwrap();
+        let path = outer.path().join("dir");
+        DataDir::prepare(&path, NodeId(3000), "ours", VERSION).unwrap();
+        fs::write(path.join("meta.properties"), "version=1\nnode.id=3000\nclus").unwrap();
+        for damaged in
+            [DataDir::read(&path).unwrap_err(), DataDir::prepare(&path, NodeId(3000), "ours", VERSION).unwrap_err()]
+        {
+            assert_eq!(damaged.exit(), crate::cli::Exit::Damaged);
+            let lines = damaged.lines().join("\n");
+            assert!(lines.contains("meta.properties") && lines.contains("next: "), "{lines}");
+        }
     }
 
     #[test]
