@@ -18,6 +18,9 @@ use crate::controller::{
 /// A full sync may delete so much of ZooKeeper's topics, unless the operator says otherwise.
 const DELETED_TOPICS_SHARE: f64 = 0.2;
 
+/// A new log starts at this, unless the operator says otherwise.
+const NEW_LOG_VERSION: MetadataVersion = MetadataVersion::V3_9_IV0;
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -31,9 +34,9 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 3000, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     node_id: i32,
 
-    /// The metadata version that a new log starts at; a log that has one goes on with it
-    #[arg(long, default_value = "3.9", value_name = "VERSION", value_parser = metadata_version)]
-    metadata_version: MetadataVersion,
+    /// The metadata version that a new log starts at, 3.9 if it is not given; a log that has one goes on with it
+    #[arg(long, value_name = "VERSION", value_parser = metadata_version)]
+    metadata_version: Option<MetadataVersion>,
 
     /// Take over although nobody will serve the brokers that are alive or have replicas
     ///
@@ -73,6 +76,21 @@ fn metadata_version(text: &str) -> Result<MetadataVersion, String> {
     Ok(version)
 }
 
+/// What to say when the operator named another version than the log has.
+fn version_note(given: Option<MetadataVersion>, in_log: Option<&str>) -> Option<String> {
+    let (given, in_log) = (given?.to_string(), in_log?);
+    let differs = given != in_log;
+    differs.then(|| {
+        format!("note: the log has metadata version {in_log} and goes on with it; --metadata-version {given} is for new logs")
+    })
+}
+
+impl Args {
+    fn new_log_version(&self) -> MetadataVersion {
+        self.metadata_version.unwrap_or(NEW_LOG_VERSION)
+    }
+}
+
 fn share(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
@@ -110,7 +128,7 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
             .why("a controller answers at its control socket")
             .next("talk to that one, or stop it first"));
     }
-    let data_dir = prepare(args.data_dir.clone(), node_id, seen.cluster_id.clone(), args.metadata_version).await?;
+    let data_dir = prepare(args.data_dir.clone(), node_id, seen.cluster_id.clone(), args.new_log_version()).await?;
     shell.note(format_args!(
         "cluster {} at {}, {} topics; {} {}",
         seen.cluster_id,
@@ -120,6 +138,9 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
         data_dir.path.display()
     ));
     let controller = start(&args, &zookeeper, data_dir).await?;
+    if let Some(note) = version_note(args.metadata_version, controller.status().await.metadata_version.as_deref()) {
+        shell.note(note);
+    }
     let server = ControlServer::start(&args.data_dir, Arc::<Controller>::clone(&controller));
     let result = match server {
         Ok(server) => {
@@ -151,7 +172,7 @@ async fn start(args: &Args, zookeeper: &ZooKeeper, data_dir: DataDir) -> Result<
     let options = ControllerOptions {
         connector: Arc::clone(&zookeeper.connector),
         settings: zookeeper.settings.clone(),
-        metadata_version: args.metadata_version,
+        metadata_version: args.new_log_version(),
         unserved_brokers: args.unserved_brokers,
         deletions_share_max: Some(args.max_deleted_topics_share),
     };
@@ -310,6 +331,22 @@ mod tests {
             assert!(parse(line).is_err(), "{line:?}");
         }
         let defaults = parse(&["--data-dir", "d"]).unwrap();
-        assert_eq!((defaults.node_id, defaults.metadata_version), (3000, MetadataVersion::V3_9_IV0));
+        assert_eq!((defaults.node_id, defaults.new_log_version()), (3000, MetadataVersion::V3_9_IV0));
+    }
+
+    #[test]
+    fn a_version_that_is_not_used_is_told() {
+        let given = Some(MetadataVersion::V3_6_IV1);
+        for (given, in_log, told) in [
+            (None, None, false),
+            (None, Some("3.9-IV0"), false),
+            (given, None, false),
+            (given, Some("3.6-IV1"), false),
+            (given, Some("3.9-IV0"), true),
+        ] {
+            let note = version_note(given, in_log);
+            assert_eq!(note.is_some(), told, "{given:?} {in_log:?}");
+            assert!(note.is_none_or(|note| note.contains("3.9-IV0") && note.contains("3.6-IV1")));
+        }
     }
 }
