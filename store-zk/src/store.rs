@@ -14,7 +14,7 @@ use metadata_core::image::MetadataImage;
 use metadata_core::leadership::{AfterClaim, Expected, Fence, KraftLeadership, Leadership};
 use metadata_core::metadata_version::MetadataVersion;
 use metadata_core::projection::{Comparison, Projection};
-use metadata_core::store::{Capability, Claimed, MetadataStore, RecordSink, StoreWriter};
+use metadata_core::store::{Capability, Claimed, MetadataStore, RecordSink, StoreWriter, Unrepresentable};
 use tokio::sync::Mutex;
 
 use crate::broker_ids::ZkBrokerIds;
@@ -87,6 +87,7 @@ pub struct ZkStore {
     options: ZkStoreOptions,
     counters: Arc<ReadCounters>,
     foreign_writes: Arc<AtomicU64>,
+    left_out: Arc<std::sync::Mutex<Vec<Unrepresentable>>>,
     /// A session for reading and claiming. A writer gets the session of its claim, and a new one is made here.
     session: Mutex<Option<Arc<dyn ZkSession>>>,
     waiting: Mutex<Option<Waiting>>,
@@ -101,6 +102,7 @@ impl ZkStore {
             options,
             counters: Arc::default(),
             foreign_writes: Arc::default(),
+            left_out: Arc::default(),
             session: Mutex::new(None),
             waiting: Mutex::new(None),
             imported: std::sync::Mutex::new(None),
@@ -120,6 +122,12 @@ impl ZkStore {
     /// How often a writer of this store found that someone else had written where it was to write.
     pub fn foreign_writes(&self) -> u64 {
         self.foreign_writes.load(Ordering::Relaxed)
+    }
+
+    /// What the last writer of this store left as it is in ZooKeeper, since it is larger than a request may be. It is
+    /// brought in step once it fits.
+    pub fn left_out(&self) -> Vec<Unrepresentable> {
+        self.left_out.lock().map(|told| told.clone()).unwrap_or_default()
     }
 
     /// What the last finished load found: counts and warnings.
@@ -224,6 +232,7 @@ impl MetadataStore for ZkStore {
             deletions_share_max: self.options.deletions_share_max,
             counters: Arc::clone(&self.counters),
             foreign_writes: Arc::clone(&self.foreign_writes),
+            left_out: Arc::clone(&self.left_out),
             now: self.options.now,
         };
         let commands =

@@ -1,8 +1,8 @@
 //! The one task that issues requests, in the order of submission, on one session.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use fencing::SyncState;
 use metadata_core::error::{Error, ErrorKind, Outcome, Result};
@@ -35,6 +35,8 @@ pub(crate) struct ActorOptions {
     pub(crate) counters: Arc<ReadCounters>,
     /// Counts writes of others that stood in our way.
     pub(crate) foreign_writes: Arc<AtomicU64>,
+    /// Tells what is too large to be sent.
+    pub(crate) left_out: Arc<Mutex<Vec<Unrepresentable>>>,
     /// What time it is.
     pub(crate) now: fn() -> TimestampMs,
 }

@@ -60,10 +60,22 @@ impl Actor {
             .filter(|planned| self.is_oversize(planned))
             .map(|planned| planned.entity.clone())
             .collect();
+        if oversize.is_empty() {
+            return;
+        }
         for entity in oversize {
             if self.left_out.insert(entity.clone()) {
                 report(&[self.too_large(&entity)]);
             }
+        }
+        self.tell_left_out();
+    }
+
+    /// Tells the store, whose owner may want to know, what is left out now.
+    pub(super) fn tell_left_out(&self) {
+        if let Ok(mut told) = self.options.left_out.lock() {
+            *told = self.left_out.iter().map(|entity| self.too_large(entity)).collect();
+            told.sort();
         }
     }
 
@@ -139,6 +151,7 @@ impl Actor {
             ops.extend(sync.ops);
             self.left_out.remove(entity);
         }
+        self.tell_left_out();
         if let Some(plan) = self.queue.get_mut(self.cursor.batch).and_then(|queued| queued.plan.as_mut()) {
             plan.mend(&entities, ops);
         }

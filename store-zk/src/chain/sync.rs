@@ -143,6 +143,7 @@ impl Actor {
         }
         self.write_pending(&running, &mut pending, sync).await?;
         self.left_out = left_out;
+        self.tell_left_out();
         let done = self.marker(self.sync_state(), image.position(), None, 0, false);
         self.write_multi(done, Vec::new(), sync).await?;
         self.flush().await?;

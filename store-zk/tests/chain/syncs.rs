@@ -169,9 +169,12 @@ async fn a_topic_that_grew_too_large_is_deleted_as_it_stands() {
     writer.submit(small).await.expect("a topic that fits");
     writer.submit(grown).await.expect("partitions that don't");
     assert!(zookeeper.dump().contains_key("/brokers/topics/growing/partitions/1/state"), "it stays as it is there");
+    let named = store.left_out().into_iter().map(|lost| lost.entity).collect::<Vec<_>>();
+    assert_eq!(named, ["topic growing"], "and whoever asks is told");
     writer.submit(gone.clone()).await.expect("the deletion");
     let compared = store.compare(&gone.after, 10).await.expect("a comparison");
     assert_eq!(compared.differences, []);
+    assert_eq!(store.left_out(), []);
     assert_eq!(store.foreign_writes(), 0, "nothing had to be guessed");
     assert_eq!(next_of_a_successor(&zookeeper, &story, 2).await, AfterClaim::Resume);
 }

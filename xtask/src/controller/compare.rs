@@ -79,7 +79,7 @@ pub(super) fn estimate(image: &MetadataImage) -> u64 {
     3 * topics + 2 * partitions
 }
 
-fn context(settings: &ZkSettings) -> ProjectionContext {
+pub(super) fn context(settings: &ZkSettings) -> ProjectionContext {
     ProjectionContext {
         // Replaced by the claimed one where it is shown; nothing else depends on it.
         zk_epoch: ZkControllerEpoch(0),

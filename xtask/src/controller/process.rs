@@ -16,6 +16,7 @@ use migration::{Migration, MigrationHandle, MigrationOptions, Ports, State, Stat
 use store_kraft::{KraftLog, KraftLogOptions};
 use store_zk::client::ZkConnector;
 use store_zk::client::config::ZkSettings;
+use store_zk::project::Projector;
 use store_zk::{ZkStore, ZkStoreOptions};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
@@ -24,7 +25,7 @@ use tokio::time::timeout;
 use super::assigned::Assigned;
 use super::changes;
 use super::chronicle::Chronicle;
-use super::compare::{Compared, Showing, compare, estimate};
+use super::compare::{Compared, Showing, compare, context, estimate};
 use super::data_dir::{DataDir, who_holds};
 use super::measured::Measured;
 use super::report::{BrokerReport, ClaimReport, CopyReport, StatusReport, SyncedReport, VerifyReport};
@@ -216,7 +217,7 @@ impl Controller {
             }),
             _ => None,
         });
-        StatusReport {
+        let report = StatusReport {
             driver_state: status.state.to_string(),
             migration_state: image.zk_migration_state().to_string(),
             reason: status.reason.clone(),
@@ -234,6 +235,8 @@ impl Controller {
             lag_ms,
             claim,
             dual_write_records: status.dual_write.records,
+            unrepresentable: Vec::new(),
+            unrepresentable_count: 0,
             foreign_writes: self.store.foreign_writes(),
             hold_given_up: self.log.hold_given_up(),
             copy: CopyReport::of(
@@ -259,7 +262,13 @@ impl Controller {
                 })
                 .collect(),
             unserved_brokers: status.unserved.iter().map(|id| id.0).collect(),
+        };
+        if report.lag_records.is_none() {
+            return report;
         }
+        let mut lost = Projector::new(&image, &context(&self.settings)).unrepresentable();
+        lost.extend(self.store.left_out());
+        report.lacking(&lost)
     }
 
     /// Makes one change. Returns when it is committed; ZooKeeper follows.

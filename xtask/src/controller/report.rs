@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use metadata_core::image::MetadataImage;
 use metadata_core::projection::{Comparison, FamilyCounts};
-use metadata_core::store::SyncReport;
+use metadata_core::store::{SyncReport, Unrepresentable};
 use migration::Status;
 use serde::{Deserialize, Serialize};
 use store_zk::import::Imported;
@@ -51,6 +51,10 @@ pub struct StatusReport {
     pub claim: Option<ClaimReport>,
     /// Changes that ZooKeeper has acknowledged since dual writing began in this process.
     pub dual_write_records: u64,
+    /// What of the log ZooKeeper can't hold, or is too large for it, the first hundred; empty without a process.
+    pub unrepresentable: Vec<String>,
+    /// How many there are.
+    pub unrepresentable_count: u64,
     /// How often this process found that someone else had written where it was to write.
     pub foreign_writes: u64,
     /// Whether the log is no longer kept back to ZooKeeper's position: the next resumption is a full sync.
@@ -214,6 +218,24 @@ impl SyncedReport {
 }
 
 impl StatusReport {
+    /// What ZooKeeper has once nothing is on its way, in words.
+    pub fn zookeeper_has(&self) -> String {
+        match self.unrepresentable_count {
+            0 => "ZooKeeper has everything".to_owned(),
+            1 => "ZooKeeper has everything but 1 thing that it can't hold".to_owned(),
+            count => format!("ZooKeeper has everything but {count} things that it can't hold"),
+        }
+    }
+
+    /// With what ZooKeeper can't hold.
+    #[must_use]
+    pub(super) fn lacking(mut self, lost: &[Unrepresentable]) -> Self {
+        self.unrepresentable_count = lost.len() as u64;
+        self.unrepresentable =
+            lost.iter().take(WARNINGS_MAX).map(|it| format!("{}: {}", it.entity, it.reason)).collect();
+        self
+    }
+
     /// For people, a line each.
     pub fn lines(&self, now_ms: i64) -> Vec<String> {
         let mut lines = vec![format!("{} (log: {})", self.driver_state, self.migration_state)];
@@ -239,13 +261,17 @@ impl StatusReport {
         }
         if let Some(lag) = self.lag_records {
             lines.push(match lag {
-                0 => "ZooKeeper has everything".to_owned(),
+                0 => self.zookeeper_has(),
                 lag => match self.lag_ms {
                     Some(ms @ ..1000) => format!("ZooKeeper lacks {lag} records, the first for {ms} ms"),
                     Some(ms) => format!("ZooKeeper lacks {lag} records, the first for {}", duration_text(ms)),
                     None => format!("ZooKeeper lacks {lag} records"),
                 },
             });
+        }
+        lines.extend(self.unrepresentable.iter().take(10).map(|what| format!("  ZooKeeper can't hold {what}")));
+        if self.unrepresentable_count > 10 {
+            lines.push("  ... (`status --json` lists more)".to_owned());
         }
         if self.hold_given_up {
             lines.push("the log is not kept back to ZooKeeper's position any more: a full sync will follow".to_owned());
@@ -485,6 +511,8 @@ mod tests {
             lag_ms: Some(5),
             claim: Some(ClaimReport { zk_epoch: 7, zk_version: 7, kraft_epoch: 1 }),
             dual_write_records: 0,
+            unrepresentable: Vec::new(),
+            unrepresentable_count: 0,
             foreign_writes: 0,
             hold_given_up: false,
             copy: None,
@@ -510,6 +538,20 @@ mod tests {
             assert!(lines.iter().any(|line| line == expected), "{expected}: {lines:#?}");
         }
         assert!(lines.last().unwrap().starts_with("NOBODY SERVES 1, 2:"));
+        let status = StatusReport { lag_records: Some(0), ..status };
+        assert!(status.lines(0).contains(&"ZooKeeper has everything".to_owned()));
+        let lost = |n: i32| Unrepresentable { entity: format!("topic {n}"), reason: "too large".to_owned() };
+        let status = status.lacking(&(0..120).map(lost).collect::<Vec<_>>());
+        let lines = status.lines(0);
+        for expected in [
+            "ZooKeeper has everything but 120 things that it can't hold",
+            "  ZooKeeper can't hold topic 9: too large",
+            "  ... (`status --json` lists more)",
+        ] {
+            assert!(lines.iter().any(|line| line == expected), "{expected}: {lines:#?}");
+        }
+        assert!(!lines.iter().any(|line| line.contains("topic 10")));
+        assert_eq!((status.unrepresentable.len(), status.unrepresentable_count), (100, 120));
         let json = serde_json::to_string(&status).unwrap();
         assert_eq!(serde_json::from_str::<StatusReport>(&json).unwrap(), status);
     }

@@ -228,7 +228,7 @@ fn end(args: &Args, followed: Followed, last: &StatusReport) -> VerbResult {
     }
     let mut outcome = Outcome::done()
         .say(match followed {
-            Followed::Reached => format!("{}, and ZooKeeper has everything", last.driver_state),
+            Followed::Reached => format!("{}, and {}", last.driver_state, last.zookeeper_has()),
             Followed::Interrupted => format!("stopped in {}", last.driver_state),
         })
         .say(format!("to go on: {again}"));

@@ -58,6 +58,8 @@ async fn on_disk(data_dir: &Path, shell: &Shell) -> Result<StatusReport, Failure
         lag_ms: None,
         claim: None,
         dual_write_records: 0,
+        unrepresentable: Vec::new(),
+        unrepresentable_count: 0,
         foreign_writes: 0,
         hold_given_up: false,
         copy: None,
