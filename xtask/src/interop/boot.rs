@@ -34,6 +34,8 @@ pub struct BootSpec<'a> {
     pub node_id: NodeId,
     /// The configuration files of the brokers in ZooKeeper mode. Their log directories have been converted.
     pub configs: Vec<PathBuf>,
+    /// As in [`Asked::is_old`].
+    pub is_old: bool,
 }
 
 /// A KRaft cluster that runs. Dropping it kills it.
@@ -46,6 +48,7 @@ pub struct Booted {
     folder: PathBuf,
     bootstrap: String,
     sasl_bootstrap: String,
+    is_old: bool,
 }
 
 impl Booted {
@@ -76,7 +79,7 @@ impl Booted {
         let [bootstrap, sasl_bootstrap] =
             ["PLAINTEXT://", "SASL_PLAINTEXT://"].map(|scheme| listeners(&configs, scheme));
         let (kafka, folder) = (spec.kafka.clone(), spec.folder.to_owned());
-        Ok(Self { brokers, controller, kafka, folder, bootstrap, sasl_bootstrap })
+        Ok(Self { brokers, controller, kafka, folder, bootstrap, sasl_bootstrap, is_old: spec.is_old })
     }
 
     /// Its listeners without security.
@@ -105,6 +108,7 @@ impl Booted {
             sasl_bootstrap: self.sasl_bootstrap.clone(),
             login: login(&self.folder, "after", &user, &password, false)?,
             owners: owners(made),
+            is_old: self.is_old,
         };
         let deadline = tokio::time::Instant::now() + SETTLED_MAX;
         loop {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use sha2::{Digest as _, Sha256};
 
 use super::lab::failed;
 use crate::cli::Failure;
@@ -25,6 +26,8 @@ pub struct Asked<'a> {
     pub login: PathBuf,
     /// Those who own delegation tokens, as `User:alice`: the tool shows nobody else's but one's own.
     pub owners: Vec<String>,
+    /// Whether it is, or was, a cluster from before topics had ids, quotas and users could be asked for. They are not.
+    pub is_old: bool,
 }
 
 /// What is shown, by kind.
@@ -63,23 +66,28 @@ impl View {
             let all = ["--bootstrap-server", &asked.bootstrap].into_iter().chain(arguments.iter().copied());
             all.map(str::to_owned).collect()
         };
-        calls.push(("topics", Program::Topics, at(&["--describe"]), topics));
+        let of_topics: Lines = if asked.is_old { topics_without_ids } else { topics };
+        calls.push(("topics", Program::Topics, at(&["--describe"]), of_topics));
         calls.push(("acls", Program::Acls, at(&["--list"]), acls));
+        let of_brokers: Lines = if asked.is_old { broker_configs_of_old } else { broker_configs };
+        let of_tokens: Lines = if asked.is_old { tokens_of_old } else { tokens_of };
         let mut describe = |kind: &'static str, entity: &[&str], lines: Lines| {
             calls.push((kind, Program::Configs, at(&[&["--describe"], entity].concat()), lines));
         };
         // Those of each broker that is there, and the defaults.
-        describe("brokers", &["--entity-type", "brokers"], broker_configs);
-        describe("users", &["--entity-type", "users"], entities);
-        describe("clients", &["--entity-type", "clients"], entities);
-        describe("users with clients", &["--entity-type", "users", "--entity-type", "clients"], entities);
-        describe("addresses", &["--entity-type", "ips"], entities);
+        describe("brokers", &["--entity-type", "brokers"], of_brokers);
+        if !asked.is_old {
+            describe("users", &["--entity-type", "users"], entities);
+            describe("clients", &["--entity-type", "clients"], entities);
+            describe("users with clients", &["--entity-type", "users", "--entity-type", "clients"], entities);
+            describe("addresses", &["--entity-type", "ips"], entities);
+        }
         let config = asked.login.display().to_string();
         let mut tokens = ["--bootstrap-server", &asked.sasl_bootstrap, "--command-config", &config, "--describe"]
             .map(str::to_owned)
             .to_vec();
         tokens.extend(asked.owners.iter().flat_map(|owner| ["--owner-principal".to_owned(), owner.clone()]));
-        calls.push(("tokens", Program::DelegationTokens, tokens, tokens_of));
+        calls.push(("tokens", Program::DelegationTokens, tokens, of_tokens));
         let runs = calls.into_iter().map(|(kind, program, arguments, lines)| async move {
             let printed = asked.kafka.run(program, &arguments, "").await.map_err(failed("a tool of Kafka fails"))?;
             Ok::<_, Failure>((kind, lines(&printed)))
@@ -160,6 +168,15 @@ fn topics(printed: &str) -> BTreeSet<String> {
     lines
 }
 
+/// The same without ids, which topics did not always have.
+fn topics_without_ids(printed: &str) -> BTreeSet<String> {
+    let without = |line: &String| match line.split_once(" id ") {
+        Some((topic, rest)) => format!("{topic} {}", rest.split_once(' ').map_or(rest, |(_, rest)| rest)),
+        None => line.clone(),
+    };
+    topics(printed).iter().map(without).collect()
+}
+
 /// `a=1,b=x,y` are two configs: values may have commas, names have no such sign.
 fn configs(text: &str) -> Vec<String> {
     let mut configs: Vec<String> = Vec::new();
@@ -201,10 +218,35 @@ fn acls(printed: &str) -> BTreeSet<String> {
     lines
 }
 
-/// A row for each token: id, HMAC, owner, requester, renewers, dates. The columns are as wide as they have to be.
+/// A row for each token: id, HMAC, owner, requester, renewers, dates. The columns are as wide as they have to be. The HMAC is
+/// a secret, and told by its digest.
 fn tokens_of(printed: &str) -> BTreeSet<String> {
     let rows = printed.lines().filter(|line| line.contains("User:") && !line.starts_with("Calling"));
-    rows.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    let row = |line: &str| {
+        let words = line.split_whitespace().enumerate();
+        let shown = words.map(|(column, word)| if column == 1 { digest(word) } else { word.to_owned() });
+        shown.collect::<Vec<_>>().join(" ")
+    };
+    rows.map(row).collect()
+}
+
+/// The same without the requester, whom old releases do not know.
+fn tokens_of_old(printed: &str) -> BTreeSet<String> {
+    let without = |row: &String| {
+        let words = row.split(' ').enumerate().filter(|(column, _)| *column != 3);
+        words.map(|(_, word)| word).collect::<Vec<_>>().join(" ")
+    };
+    tokens_of(printed).iter().map(without).collect()
+}
+
+/// Without the dynamic configs that are no configs of the broker itself: old releases show them as secrets.
+fn broker_configs_of_old(printed: &str) -> BTreeSet<String> {
+    broker_configs(printed).into_iter().filter(|line| !line.contains(" leader.replication.throttled.rate=")).collect()
+}
+
+fn digest(secret: &str) -> String {
+    let digest = Sha256::digest(secret);
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -227,6 +269,7 @@ mod tests {
             "a-0 replicas 2,1 isr 1,2",
         ];
         assert_eq!(topics(printed), set(&expected));
+        assert!(topics_without_ids(printed).contains("a partitions 1"));
     }
 
     #[test]
@@ -241,6 +284,17 @@ mod tests {
             broker_configs(printed),
             set(&["Dynamic configs for broker 0 log.cleaner.threads=1 sensitive=false"])
         );
+    }
+
+    #[test]
+    fn tokens_are_told_without_their_secrets() {
+        let printed = "Calling describe token operation for owners :[User:a]\nTOKENID  HMAC  OWNER\n\nid1   c2VjcmV0==   User:a  \
+            User:b   [User:c]   2026-11-26T21:18\n";
+        let [row] = tokens_of(printed).into_iter().collect::<Vec<_>>().try_into().unwrap();
+        assert!(row.starts_with("id1 ") && row.ends_with(" User:a User:b [User:c] 2026-11-26T21:18"), "{row}");
+        assert!(!row.contains("c2VjcmV0"), "{row}");
+        let [old] = tokens_of_old(printed).into_iter().collect::<Vec<_>>().try_into().unwrap();
+        assert!(old.ends_with(" User:a [User:c] 2026-11-26T21:18"), "{old}");
     }
 
     #[test]

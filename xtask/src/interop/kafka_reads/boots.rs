@@ -68,7 +68,12 @@ async fn killed_and_done(lab: &Lab, source: &Source, findings: &mut Findings) ->
             .command(&dir, &["--convert-brokers"])?
             .spawn()
             .map_err(|error| Failure::failed("can't run this program again").because(&error))?;
-        sleep(moment(takes)?).await;
+        // The last one as soon as something is written, which is over within milliseconds; the others at any moment.
+        if kills + 1 < KILLS {
+            sleep(moment(takes)?).await
+        } else {
+            writing(&dir, takes).await
+        }
         end(&mut child).await;
         match occupancy(&dir).map_err(Failure::from)? {
             Occupancy::Free => kills += 1,
@@ -91,6 +96,14 @@ async fn killed_and_done(lab: &Lab, source: &Source, findings: &mut Findings) ->
     findings.field("kills_while_writing", begun);
     let object = finished("the export after the kills", source.command(&dir, &["--convert-brokers"])?).await?;
     Ok(Exported { dir, object })
+}
+
+/// Waits until something is being written into a directory, twice as long as all of it takes at most.
+async fn writing(dir: &Path, takes: Duration) {
+    let deadline = Instant::now() + takes * 2;
+    while !matches!(occupancy(dir), Ok(Occupancy::Begun | Occupancy::Formatted(_))) && Instant::now() < deadline {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// A random moment of something that takes so long.
