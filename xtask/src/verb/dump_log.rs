@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -98,6 +98,12 @@ fn conclude(args: &Args, counts: &Counts, damage: &[Damage], shell: &Shell) -> V
         let outcome = Outcome::done().field("batches", batches).field("records", records);
         return Ok(outcome.field("damage", json!([])).field("unknown", json!([])));
     }
+    if *batches == 0 && damaged && !has_a_logs_name(&args.path) {
+        let reasons = damage.iter().map(ToString::to_string);
+        return Err(Failure::failed(format!("{} is no metadata log", args.path.display()))
+            .whys(reasons)
+            .next("name a data directory, its __cluster_metadata-0, or a .log or .checkpoint file of it"));
+    }
     let what = if damaged { "is damaged" } else { "has records of a newer Kafka" };
     let what = format!("{} {what}", args.path.display());
     let mut failure = if damaged { Failure::damaged(what) } else { Failure::failed(what) };
@@ -122,6 +128,12 @@ fn conclude(args: &Args, counts: &Counts, damage: &[Damage], shell: &Shell) -> V
     let damage: Vec<_> = damage.iter().map(damage_line).collect();
     let unknown: Vec<_> = unknown.iter().map(|(which, count)| unknown_kind(*which, Some(*count))).collect();
     Err(failure.field("batches", batches).field("records", records).field("damage", damage).field("unknown", unknown))
+}
+
+/// Whether a damaged file that has no batch was a log: a directory's files are told by their names, other files by these.
+fn has_a_logs_name(path: &Path) -> bool {
+    let is_logs = |extension: &std::ffi::OsStr| extension == "log" || extension == "checkpoint";
+    path.is_dir() || path.extension().is_some_and(is_logs)
 }
 
 /// A kind of record that we don't know, by Kafka's numbers, and how many there are.
@@ -275,6 +287,34 @@ mod tests {
         assert_eq!(value(FieldValue::Double(f64::NAN), false), json!("NaN"));
         assert_eq!(value(FieldValue::Double(f64::NEG_INFINITY), false), json!("-inf"));
         assert_eq!(value(FieldValue::List(vec![FieldValue::Null, FieldValue::Bool(true)]), false), json!([null, true]));
+    }
+
+    #[test]
+    fn a_file_that_is_no_log_is_told_from_a_damaged_one() {
+        use crate::cli::Exit;
+
+        let folder = tempfile::tempdir().unwrap();
+        let shell = Shell::new("dump-log", true);
+        let mut log = BatchBuilder::data(TimestampMs(1));
+        log.push(&[1, 20, 0, 0]).unwrap();
+        let log = log.finish(Offset(0), KRaftLeaderEpoch(1));
+        for (name, bytes, exit, says) in [
+            (
+                "notes.txt",
+                &b"this is no log, but it has enough bytes to look for a batch's head in it"[..],
+                Exit::Failed,
+                "no metadata log",
+            ),
+            ("notes", b"short", Exit::Failed, "no metadata log"),
+            ("00000000000000000000.log", b"short", Exit::Damaged, "is damaged"),
+            ("copy-of-a-log", &[log.as_slice(), b"torn"].concat(), Exit::Damaged, "is damaged"),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            let failure = dump(&Args { path, show_secrets: false }, false, &mut Vec::new(), &shell).unwrap_err();
+            assert_eq!(failure.exit(), exit, "{name}");
+            assert!(failure.what().contains(says), "{name}: {failure}");
+        }
     }
 
     #[test]
