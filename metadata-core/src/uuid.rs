@@ -42,6 +42,16 @@ impl Uuid {
         Self((((most as u128) << 64) | least as u128).to_be_bytes())
     }
 
+    /// The id that is made of the first half of a hash: with the version and variant of a UUID of other data (RFC 9562,
+    /// version 8), hence never a reserved one, and without a `-` in front, as Kafka sees to for its own.
+    pub const fn of_hash(hash: [u8; 32]) -> Self {
+        let [mut a, b, c, d, e, f, mut version, h, mut variant, j, k, l, m, n, o, p, ..] = hash;
+        a &= 0x7f;
+        version = version & 0x0f | 0x80;
+        variant = variant & 0x3f | 0x80;
+        Self::from_bytes([a, b, c, d, e, f, version, h, variant, j, k, l, m, n, o, p])
+    }
+
     /// The bytes, most significant first, as on the wire.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -113,5 +123,16 @@ mod tests {
             let error = bad.parse::<Uuid>().unwrap_err();
             assert!(error.to_string().contains(bad), "{error}");
         }
+    }
+
+    #[test]
+    fn an_id_of_a_hash_is_no_reserved_one_and_begins_with_no_dash() {
+        for byte in [0x00, 0x5a, 0xff] {
+            let id = Uuid::of_hash([byte; 32]);
+            assert_eq!((id.as_bytes()[6] >> 4, id.as_bytes()[8] >> 6), (8, 2));
+            assert!(!id.to_string().starts_with('-'), "{id}");
+            assert_eq!(id.as_bytes()[15], byte);
+        }
+        assert_ne!(Uuid::of_hash([1; 32]), Uuid::of_hash([2; 32]));
     }
 }

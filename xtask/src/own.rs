@@ -1,7 +1,8 @@
 //! This program run again, as a child: verbs as an operator types them.
 
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::process::{Child, Command};
@@ -10,6 +11,9 @@ use crate::cli::Failure;
 
 /// A run that takes longer than this hangs.
 pub(crate) const RUN_MAX: Duration = Duration::from_secs(600);
+
+/// Pause between two looks at a migration.
+const POLL: Duration = Duration::from_millis(50);
 
 /// What a comparison has counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,6 +40,27 @@ pub(crate) fn this_program(verb: &str) -> Result<Command, Failure> {
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     Ok(command)
+}
+
+/// Waits until the `migrate` that is `controller` dual-writes, with its log in `data_dir`.
+pub(crate) async fn wait_for_dual_write(data_dir: &Path, controller: &mut Child) -> Result<(), Failure> {
+    let deadline = Instant::now() + RUN_MAX;
+    loop {
+        let mut status = this_program("status")?;
+        status.arg("--data-dir").arg(data_dir);
+        let (status, object) = output(status).await?;
+        if status.success() && object.get("driver_state").and_then(Value::as_str) == Some("DUAL_WRITE") {
+            return Ok(());
+        }
+        let ended = controller.try_wait().map_err(|error| Failure::failed("can't watch migrate").because(&error))?;
+        if let Some(status) = ended {
+            return Err(Failure::failed("migrate ended by itself").why(status.to_string()));
+        }
+        if Instant::now() > deadline {
+            return Err(Failure::failed("migrate never reached dual write").why(object.to_string()));
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// Kills a child of ours, if it still runs, and waits for its end.

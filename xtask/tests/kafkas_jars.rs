@@ -16,30 +16,11 @@ use metadata_core::log::{Append, MetadataLog as _};
 use metadata_core::record::{ConfigRecord, VersionedRecord};
 use metadata_core::store::Txn;
 use store_kraft::{KraftLog, KraftLogOptions, SEGMENT_BYTES_MIN};
+use xtask::kafka::agree::TYPES_OF_OURS;
 use xtask::kafka::agree::{Told, differences, kafkas, ours};
 use xtask::kafka::{Kafka, Release};
 
 use self::harness::{Cluster, Running, xtask};
-
-/// The types of records that a copy of the seed and every kind of change leave in a log.
-const TYPES: [&str; 16] = [
-    "ACCESS_CONTROL_ENTRY_RECORD",
-    "BEGIN_TRANSACTION_RECORD",
-    "CLIENT_QUOTA_RECORD",
-    "CONFIG_RECORD",
-    "DELEGATION_TOKEN_RECORD",
-    "END_TRANSACTION_RECORD",
-    "FEATURE_LEVEL_RECORD",
-    "PARTITION_CHANGE_RECORD",
-    "PARTITION_RECORD",
-    "PRODUCER_IDS_RECORD",
-    "REMOVE_ACCESS_CONTROL_ENTRY_RECORD",
-    "REMOVE_DELEGATION_TOKEN_RECORD",
-    "REMOVE_TOPIC_RECORD",
-    "TOPIC_RECORD",
-    "USER_SCRAM_CREDENTIAL_RECORD",
-    "ZK_MIGRATION_STATE_RECORD",
-];
 
 async fn kafka() -> Kafka {
     tokio::task::spawn_blocking(|| Kafka::find(Release::V3_9, &|line| eprintln!("{line}")).unwrap()).await.unwrap()
@@ -117,7 +98,7 @@ async fn kafka_reads_every_file_of_a_migrated_cluster_as_we_do() {
     for segment in &segments {
         types.extend(both_agree(&kafka, segment).await.types().into_keys());
     }
-    let missing: Vec<_> = TYPES.iter().filter(|name| !types.contains(**name)).collect();
+    let missing: Vec<_> = TYPES_OF_OURS.iter().filter(|name| !types.contains(**name)).collect();
     assert!(missing.is_empty(), "{missing:?} of {types:?}");
     for snapshot in &snapshots {
         let types = both_agree(&kafka, snapshot).await.types();

@@ -21,14 +21,7 @@ pub fn acl_id(entry: &AccessControlEntry) -> AclId {
     for code in [pattern.resource_type, pattern.pattern_type, entry.operation, entry.permission_type] {
         hash.update(code.to_be_bytes());
     }
-    let digest: [u8; 32] = hash.finalize().into();
-    let mut bytes = [0; 16];
-    bytes.iter_mut().zip(digest).for_each(|(target, byte)| *target = byte);
-    // The first bit is cleared so that the id's text does not start with a dash, as Kafka sees to for its own.
-    bytes[0] &= 0x7f;
-    bytes[6] = (bytes[6] & 0x0f) | 0x80;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    AclId(Uuid::from_bytes(bytes))
+    AclId(Uuid::of_hash(hash.finalize().into()))
 }
 
 impl Importer {

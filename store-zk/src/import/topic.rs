@@ -170,13 +170,7 @@ pub fn derived_topic_id(cluster_id: &str, name: &str) -> TopicId {
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text);
     }
-    let digest: [u8; 32] = hash.finalize().into();
-    let mut bytes = [0; 16];
-    bytes.iter_mut().zip(digest).for_each(|(target, byte)| *target = byte);
-    bytes[0] &= 0x7f;
-    bytes[6] = (bytes[6] & 0x0f) | 0x80;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    TopicId(Uuid::from_bytes(bytes))
+    TopicId(Uuid::of_hash(hash.finalize().into()))
 }
 
 /// What Kafka takes for granted about an assignment, and a hand-written one may lack.

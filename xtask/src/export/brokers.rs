@@ -187,14 +187,7 @@ pub(crate) fn derived(parts: &[&str]) -> DirectoryId {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    let digest: [u8; 32] = hash.finalize().into();
-    let mut bytes = [0; 16];
-    bytes.iter_mut().zip(digest).for_each(|(target, byte)| *target = byte);
-    // Version and variant of a UUID that is made of other data; the first bit keeps a `-` away from the front.
-    bytes[0] &= 0x7f;
-    bytes[6] = (bytes[6] & 0x0f) | 0x80;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    DirectoryId(Uuid::from_bytes(bytes))
+    DirectoryId(Uuid::of_hash(hash.finalize().into()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,26 @@ use serde_json::{Map, Value, json};
 
 use super::{KafkaBatch, KafkaDump, KafkaRecord, RecordText, Release};
 
+/// The types of records that a copy of the seed and every kind of change leave in a log.
+pub const TYPES_OF_OURS: [&str; 16] = [
+    "ACCESS_CONTROL_ENTRY_RECORD",
+    "BEGIN_TRANSACTION_RECORD",
+    "CLIENT_QUOTA_RECORD",
+    "CONFIG_RECORD",
+    "DELEGATION_TOKEN_RECORD",
+    "END_TRANSACTION_RECORD",
+    "FEATURE_LEVEL_RECORD",
+    "PARTITION_CHANGE_RECORD",
+    "PARTITION_RECORD",
+    "PRODUCER_IDS_RECORD",
+    "REMOVE_ACCESS_CONTROL_ENTRY_RECORD",
+    "REMOVE_DELEGATION_TOKEN_RECORD",
+    "REMOVE_TOPIC_RECORD",
+    "TOPIC_RECORD",
+    "USER_SCRAM_CREDENTIAL_RECORD",
+    "ZK_MIGRATION_STATE_RECORD",
+];
+
 /// Fields that Kafka's tool leaves out while they have these values: those that the record's schema tags. Ours prints every
 /// field. In JSON, so that the table is one constant. All releases leave out the same.
 const TAGGED_DEFAULTS: [(&str, &str, &str); 20] = [

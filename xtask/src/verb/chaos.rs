@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use crate::cli::{Absent, Failure, Interrupt, Outcome, Shell, VerbResult, ZooKeeperArgs};
-use crate::own::{Counts, RUN_MAX, counted, end, finished, output, this_program};
+use crate::own::{Counts, counted, end, finished, output, this_program, wait_for_dual_write};
 use crate::seed::Random;
 
 #[derive(clap::Args)]
@@ -181,7 +181,7 @@ impl Cluster {
     /// Makes changes through a running controller and kills the controller in their middle. Returns how many records of
     /// changes the log had got by then; 0 if no change was on its way.
     async fn change_and_kill(&self, controller: &mut Child, random: &mut Random) -> Result<i64, Failure> {
-        self.wait_for_dual_write(controller).await?;
+        wait_for_dual_write(&self.data_dir, controller).await?;
         let before = self.log_end().await?;
         let seed = random.below(u32::MAX).to_string();
         let changing = self.command("change", &["random", "--count", CHANGES, "--seed", &seed])?;
@@ -204,25 +204,6 @@ impl Cluster {
         let object = finished("status", self.command("status", &[])?).await?;
         let offset = object.get("log_end_offset").and_then(Value::as_i64);
         offset.ok_or_else(|| Failure::failed("status does not say where the log ends").why(object.to_string()))
-    }
-
-    async fn wait_for_dual_write(&self, controller: &mut Child) -> Result<(), Failure> {
-        let deadline = Instant::now() + RUN_MAX;
-        loop {
-            let (status, object) = output(self.command("status", &[])?).await?;
-            if status.success() && object.get("driver_state").and_then(Value::as_str) == Some("DUAL_WRITE") {
-                return Ok(());
-            }
-            let ended =
-                controller.try_wait().map_err(|error| Failure::failed("can't watch migrate").because(&error))?;
-            if let Some(status) = ended {
-                return Err(Failure::failed("migrate ended by itself").why(status.to_string()));
-            }
-            if Instant::now() > deadline {
-                return Err(Failure::failed("migrate never reached dual write").why(object.to_string()));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
     }
 
     /// Compares everything. A divergence is a failure.

@@ -4,43 +4,23 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use metadata_core::id::NodeId;
 use metadata_core::log::{Append, MetadataLog as _};
 use metadata_core::record::{ConfigRecord, VersionedRecord};
 use metadata_core::store::Txn;
 use serde::Serialize;
-use serde_json::Value;
 use store_kraft::{KraftLog, KraftLogOptions, SEGMENT_BYTES_MIN};
 use tokio::process::{Child, Command};
 
 use super::super::agreement::{Agreement, agreement, log_files};
 use super::super::{Findings, Lab};
 use crate::cli::Failure;
+use crate::kafka::agree::TYPES_OF_OURS;
 use crate::kafka::{Kafka, Release};
-use crate::own::{RUN_MAX, end, finished, output, this_program};
+use crate::own::{end, finished, output, this_program, wait_for_dual_write};
 use crate::seed::Manifest;
-
-/// The types of records that a copy of the seed and every kind of change leave in a log.
-const TYPES: [&str; 16] = [
-    "ACCESS_CONTROL_ENTRY_RECORD",
-    "BEGIN_TRANSACTION_RECORD",
-    "CLIENT_QUOTA_RECORD",
-    "CONFIG_RECORD",
-    "DELEGATION_TOKEN_RECORD",
-    "END_TRANSACTION_RECORD",
-    "FEATURE_LEVEL_RECORD",
-    "PARTITION_CHANGE_RECORD",
-    "PARTITION_RECORD",
-    "PRODUCER_IDS_RECORD",
-    "REMOVE_ACCESS_CONTROL_ENTRY_RECORD",
-    "REMOVE_DELEGATION_TOKEN_RECORD",
-    "REMOVE_TOPIC_RECORD",
-    "TOPIC_RECORD",
-    "USER_SCRAM_CREDENTIAL_RECORD",
-    "ZK_MIGRATION_STATE_RECORD",
-];
 
 /// How large the cluster is, and how many changes are made to it.
 struct Size {
@@ -132,7 +112,7 @@ async fn ask(kafka: &Kafka, found: &[Found], findings: &mut Findings) -> Result<
         }
     }
     told.types = types.len();
-    let missing: Vec<_> = TYPES.iter().filter(|name| !types.contains_key(**name)).collect();
+    let missing: Vec<_> = TYPES_OF_OURS.iter().filter(|name| !types.contains_key(**name)).collect();
     if !missing.is_empty() {
         findings.broken(format!("Kafka {}: no record of the types {missing:?} was there to be read", kafka.release()));
     }
@@ -174,7 +154,7 @@ async fn written_and_killed(
     folder: &Path,
     size: &Size,
 ) -> Result<Vec<Found>, Failure> {
-    cluster.wait_for_dual_write(controller).await?;
+    wait_for_dual_write(&cluster.data_dir, controller).await?;
     finished("change", cluster.command("change", &["random", "--count", size.changes, "--seed", "70"])?).await?;
     let changing = cluster.command("change", &["random", "--count", WITHOUT_END, "--seed", "71"])?;
     let (_, live) = tokio::join!(output(changing), async {
@@ -241,25 +221,6 @@ impl Cluster {
         // Nobody reads what it says; a full pipe must not hold it.
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
         command.spawn().map_err(|error| Failure::failed("can't start migrate").because(&error))
-    }
-
-    async fn wait_for_dual_write(&self, controller: &mut Child) -> Result<(), Failure> {
-        let deadline = Instant::now() + RUN_MAX;
-        loop {
-            let (status, object) = output(self.command("status", &[])?).await?;
-            if status.success() && object.get("driver_state").and_then(Value::as_str) == Some("DUAL_WRITE") {
-                return Ok(());
-            }
-            let ended =
-                controller.try_wait().map_err(|error| Failure::failed("can't watch migrate").because(&error))?;
-            if let Some(status) = ended {
-                return Err(Failure::failed("migrate ended by itself").why(status.to_string()));
-            }
-            if Instant::now() > deadline {
-                return Err(Failure::failed("migrate never reached dual write").why(object.to_string()));
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
     }
 
     /// Adds records until a second segment is begun, takes a snapshot, and closes.

@@ -4,7 +4,6 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use store_zk::client::ZkOp;
@@ -14,12 +13,7 @@ use tokio::process::{Child, Command};
 use super::super::{PASSWORD_ENCODER_SECRET, ZkModeCluster};
 use crate::cli::Failure;
 use crate::kafka::Properties;
-use crate::own::{Counts, counted, end, finished, output, this_program};
-
-/// How long it may take to take over and to copy, on a busy machine.
-const DUAL_WRITE_MAX: Duration = Duration::from_secs(120);
-
-const POLL: Duration = Duration::from_millis(100);
+use crate::own::{Counts, counted, end, finished, output, this_program, wait_for_dual_write};
 
 /// Our controller, in dual write with the ZooKeeper of a cluster. Dropping it kills it.
 pub(super) struct Ours {
@@ -49,28 +43,9 @@ impl Ours {
         command.stdout(Stdio::null()).stderr(log);
         let child = command.spawn().map_err(|error| Failure::failed("can't start migrate").because(&error))?;
         let mut ours = Self { zookeeper, config, data_dir, said, child };
-        ours.until_dual_write().await?;
+        let reached = wait_for_dual_write(&ours.data_dir, &mut ours.child).await;
+        reached.map_err(|failure| failure.why(tail(&ours.said)))?;
         Ok(ours)
-    }
-
-    async fn until_dual_write(&mut self) -> Result<(), Failure> {
-        let deadline = Instant::now() + DUAL_WRITE_MAX;
-        loop {
-            let (status, object) = output(self.command("status")?).await?;
-            if status.success() && object.get("driver_state").and_then(Value::as_str) == Some("DUAL_WRITE") {
-                return Ok(());
-            }
-            let ended =
-                self.child.try_wait().map_err(|error| Failure::failed("can't watch migrate").because(&error))?;
-            if let Some(status) = ended {
-                return Err(Failure::failed(format!("migrate ended by itself ({status})")).why(tail(&self.said)));
-            }
-            if Instant::now() > deadline {
-                let failure = Failure::failed("migrate did not reach dual write").why(object.to_string());
-                return Err(failure.why(tail(&self.said)));
-            }
-            tokio::time::sleep(POLL).await;
-        }
     }
 
     fn command(&self, verb: &str) -> Result<Command, Failure> {
