@@ -54,7 +54,7 @@ const WORDS: [(&str, Backend); 6] = [
 ];
 
 /// Places whose tests run on one backend, whatever their modules are called.
-const PLACES: [(&str, Backend); 20] = [
+const PLACES: [(&str, Backend); 23] = [
     ("store-kraft", Backend::Files),
     ("store-kraft::doc", Backend::Memory),
     ("store-kraft::lib::batch", Backend::Memory),
@@ -69,9 +69,12 @@ const PLACES: [(&str, Backend); 20] = [
     ("xtask::lib::controller::data_dir", Backend::Files),
     ("xtask::lib::controller::on_disk", Backend::Files),
     ("xtask::lib::fragment", Backend::Files),
+    ("xtask::lib::interop::capture", Backend::Files),
+    ("xtask::lib::interop::differential::content", Backend::Files),
     ("xtask::lib::suite::run", Backend::Files),
     ("xtask::lib::verb::change", Backend::Files),
     ("xtask::lib::verb::dump_log", Backend::Files),
+    ("xtask::lib::verb::export", Backend::FakeZooKeeper),
     ("xtask::lib::verb::seed", Backend::Files),
     ("xtask::lib::seed::hold", Backend::FakeZooKeeper),
     ("xtask::lib::seed::write", Backend::FakeZooKeeper),
