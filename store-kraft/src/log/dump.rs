@@ -12,6 +12,7 @@ use metadata_core::record::{ControlRecord, DecodeError, RecordKind, VersionedRec
 use super::damage::{Damage, LogError};
 use super::layout::{PARTITION_DIR, parse_segment_name, segment_name};
 use super::segment::{BatchReader, Sequence};
+use super::snapshot::list_snapshots;
 use super::writer::segment_names;
 use crate::batch::{Batch, BatchHeader, Record};
 
@@ -101,7 +102,8 @@ pub enum RecordContent {
 impl Dump {
     /// The log of a data directory, of its `__cluster_metadata-0`, or a single `.log` or `.checkpoint` file.
     ///
-    /// Of a directory the segments are dumped, in the order of their offsets; its snapshots are files of their own.
+    /// Of a directory the segments are dumped, in the order of their offsets; its snapshots are files of their own. A
+    /// directory that begins with a snapshot, and has no segment yet, is that snapshot.
     ///
     /// # Errors
     /// `Unavailable`: the path can't be read. `Invalid`: there is no log in the directory.
@@ -113,6 +115,9 @@ impl Dump {
         let dir = if inner.is_dir() { inner } else { path.to_owned() };
         let bases = segment_names(&dir)?;
         if bases.is_empty() {
+            if let Some(newest) = list_snapshots(&dir)?.last() {
+                return Ok(Self { files: [dir.join(newest.file_name())].into(), current: None, next: None });
+            }
             let message = format!(
                 "there is no metadata log in {}: no file is named like {}",
                 dir.display(),

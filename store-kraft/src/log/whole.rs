@@ -205,15 +205,17 @@ mod tests {
         assert_eq!(bytes(&one, &image), bytes(&other, &image));
         assert_eq!(occupancy(&one).unwrap(), Occupancy::Formatted(properties()));
         let snapshot = one.join(&files_of_whole(image.position())[3]);
-        let mut records = 0;
-        for item in Dump::open(&snapshot).unwrap() {
-            match item.unwrap() {
-                DumpItem::Batch(batch) if !batch.header.control => records += batch.records.len(),
-                DumpItem::Batch(_) => {}
-                DumpItem::Damage(damage) => panic!("{damage}"),
+        for path in [&snapshot, &one] {
+            let mut records = 0;
+            for item in Dump::open(path).unwrap() {
+                match item.unwrap() {
+                    DumpItem::Batch(batch) if !batch.header.control => records += batch.records.len(),
+                    DumpItem::Batch(_) => {}
+                    DumpItem::Damage(damage) => panic!("{damage}"),
+                }
             }
+            assert_eq!(records, 6002, "{}", path.display());
         }
-        assert_eq!(records, 6002);
         let written: Vec<_> = fs::read_dir(&one).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(written.len(), 4, "nothing else is left: {written:?}");
     }
