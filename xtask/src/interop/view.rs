@@ -47,7 +47,8 @@ pub fn login(folder: &Path, name: &str, user: &str, password: &str, is_token: bo
         .with("sasl.mechanism", "SCRAM-SHA-256")
         .with("sasl.jaas.config", format!("{module} username=\"{user}\" password=\"{password}\"{token};"));
     let path = folder.join(format!("{name}.client.properties"));
-    std::fs::write(&path, properties.text())
+    properties
+        .write(&path)
         .map_err(|error| Failure::failed(format!("can't write {}", path.display())).because(&error))?;
     Ok(path)
 }

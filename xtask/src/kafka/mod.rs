@@ -18,6 +18,7 @@ mod wire;
 
 pub use self::dump::{FilePlace, KafkaBatch, KafkaDump, KafkaRecord, RecordText};
 pub use self::install::Kafka;
+pub(crate) use self::install::tail;
 pub use self::properties::Properties;
 pub use self::release::{Program, Release};
 pub use self::server::{KafkaServer, ServerSpec};

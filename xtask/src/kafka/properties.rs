@@ -1,6 +1,10 @@
 //! Java's property files, written.
 
 use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 /// Keys and values, in the order in which they were set. Setting a key again replaces its value.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -38,6 +42,14 @@ impl Properties {
         self.0.iter().find_map(|(known, value)| (known == key).then_some(value.as_str()))
     }
 
+    /// Writes a file that Java reads back as this, and its owner alone can read: values may be passwords.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        write_private(path, &self.text())
+    }
+
     /// All keys with their values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
@@ -47,6 +59,12 @@ impl Properties {
     pub fn text(&self) -> String {
         self.0.iter().map(|(key, value)| format!("{}={}\n", escaped(key, true), escaped(value, false))).collect()
     }
+}
+
+/// Writes a file that its owner alone can read.
+pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 /// Values may be passwords.
@@ -91,5 +109,18 @@ mod tests {
         assert_eq!(properties.text(), "listeners=X://h:2\na\\ key\\:=\\ a\\\\b\\nc\n");
         assert_eq!(properties.get("listeners"), Some("X://h:2"));
         assert_eq!(format!("{properties:?}"), r#"["listeners", "a key:"]"#);
+    }
+
+    #[test]
+    fn a_written_file_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let outer = tempfile::tempdir().unwrap();
+        let path = outer.path().join("a");
+        let properties = Properties::new().with("password", "x");
+        properties.write(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), properties.text());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(properties.write(&outer.path().join("no/folder")).is_err());
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use store_zk::testkit::Process;
 use tokio::time::{Instant, sleep};
 
 use super::install::{Kafka, tail};
-use super::properties::Properties;
+use super::properties::{Properties, write_private};
 use super::release::Program;
 
 /// How long a server may take to start, or to stop when it is asked to. A broker that waits for its controller takes
@@ -91,7 +90,7 @@ impl KafkaServer {
         let spec = &self.spec;
         let in_folder = |error: io::Error| format!("{}: {error}", spec.folder.display());
         let (config, logging, log) = (spec.file("properties"), spec.file("log4j"), spec.file("log"));
-        write_private(&config, &spec.properties.text()).map_err(in_folder)?;
+        spec.properties.write(&config).map_err(in_folder)?;
         write_private(&logging, LOGGING).map_err(in_folder)?;
         let output = OpenOptions::new().create(true).append(true).mode(0o600).open(&log).map_err(in_folder)?;
         let errors = output.try_clone().map_err(in_folder)?;
@@ -230,9 +229,3 @@ log4j.appender.out.layout=org.apache.log4j.PatternLayout
 log4j.appender.out.layout.ConversionPattern=[%d] %p %m (%c)%n
 log4j.logger.org.apache.zookeeper=WARN
 ";
-
-/// Settings hold passwords.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
-}

@@ -54,7 +54,7 @@ const WORDS: [(&str, Backend); 6] = [
 ];
 
 /// Places whose tests run on one backend, whatever their modules are called.
-const PLACES: [(&str, Backend); 23] = [
+const PLACES: [(&str, Backend); 24] = [
     ("store-kraft", Backend::Files),
     ("store-kraft::doc", Backend::Memory),
     ("store-kraft::lib::batch", Backend::Memory),
@@ -71,6 +71,7 @@ const PLACES: [(&str, Backend); 23] = [
     ("xtask::lib::fragment", Backend::Files),
     ("xtask::lib::interop::capture", Backend::Files),
     ("xtask::lib::interop::differential::content", Backend::Files),
+    ("xtask::lib::kafka::properties", Backend::Files),
     ("xtask::lib::suite::run", Backend::Files),
     ("xtask::lib::verb::change", Backend::Files),
     ("xtask::lib::verb::dump_log", Backend::Files),

@@ -135,7 +135,8 @@ fn properties(content: &Content, server: &ZkServer, port: u16) -> Properties {
 
 async fn format(kafka: &Kafka, folder: &Path, properties: &Properties, cluster_id: &str) -> Result<(), Failure> {
     let config = folder.join("format.properties");
-    std::fs::write(&config, properties.text())
+    properties
+        .write(&config)
         .map_err(|error| Failure::failed(format!("can't write {}", config.display())).because(&error))?;
     let config = config.display().to_string();
     // In one word: an id of before 2.5 may begin with a dash.

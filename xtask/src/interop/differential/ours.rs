@@ -54,7 +54,8 @@ async fn prepare(lab: &Lab, content: &Content) -> Result<(ZkServer, PathBuf, Com
     let config = folder.join("zookeeper.properties");
     let settings = content.settings.clone();
     let settings = settings.with("zookeeper.connect", server.address()).with("zookeeper.session.timeout.ms", 60_000);
-    std::fs::write(&config, settings.text())
+    settings
+        .write(&config)
         .map_err(|error| Failure::failed(format!("can't write {}", config.display())).because(&error))?;
     let data_dir = folder.join("controller");
     let mut command = own::this_program("migrate")?;

@@ -1,8 +1,7 @@
 //! The command lines of Kafka's tools.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::made::{MadeQuota, MadeToken, MadeTopic, MadeUser, Populated, QuotaEntity};
@@ -272,9 +271,7 @@ impl Login {
             .with("sasl.mechanism", "SCRAM-SHA-256")
             .with("sasl.jaas.config", format!("{module} username=\"{user}\" password=\"{password}\";"));
         let path = folder.join(format!("login-of-{user}.properties"));
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(&path)?;
-        file.write_all(properties.text().as_bytes())?;
+        properties.write(&path)?;
         Ok(Self(path))
     }
 }

@@ -1,8 +1,5 @@
 //! A KRaft cluster of Kafka's own: a controller and two brokers.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -214,9 +211,7 @@ fn broker_properties(folder: &Path, id: i32, ports: (u16, u16), controller: u16,
 
 async fn format(spec: &ServerSpec, more: &[&str]) -> Result<(), Failure> {
     let config = spec.folder.join(format!("{}-format.properties", spec.name));
-    // Settings hold secrets, of a cluster that lives for minutes.
-    let written = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&config);
-    let written = written.and_then(|mut file| file.write_all(spec.properties.text().as_bytes()));
+    let written = spec.properties.write(&config);
     written.map_err(|error| Failure::failed(format!("can't write {}", config.display())).because(&error))?;
     let config = config.display().to_string();
     let arguments = [&["format", "--cluster-id", CLUSTER_ID, "--config", &config], more].concat();

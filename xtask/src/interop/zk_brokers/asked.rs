@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -200,7 +199,7 @@ impl Asked {
         }
         let number = self.files.fetch_add(1, Ordering::Relaxed);
         let file = self.folder.join(format!("client-{number}.properties"));
-        fs::write(&file, properties.text()).map_err(|error| format!("{}: {error}", file.display()))?;
+        properties.write(&file).map_err(|error| format!("{}: {error}", file.display()))?;
         Ok(file.display().to_string())
     }
 

@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::super::{PASSWORD_ENCODER_SECRET, ZkModeCluster};
 use crate::cli::Failure;
-use crate::kafka::Properties;
+use crate::kafka::{Properties, tail};
 use crate::own::{Counts, counted, end, finished, output, this_program, wait_for_dual_write};
 
 /// Our controller, in dual write with the ZooKeeper of a cluster. Dropping it kills it.
@@ -35,7 +35,7 @@ impl Ours {
             .with("zookeeper.session.timeout.ms", 30_000)
             .with("password.encoder.secret", PASSWORD_ENCODER_SECRET);
         let unwritten = |error| Failure::failed(format!("can't write {}", config.display())).because(&error);
-        fs::write(&config, settings.text()).map_err(unwritten)?;
+        settings.write(&config).map_err(unwritten)?;
         let mut command = this_program("migrate")?;
         command.arg("--unserved-brokers").arg("--zookeeper-config").arg(&config).arg("--data-dir").arg(&data_dir);
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&said);
@@ -44,7 +44,7 @@ impl Ours {
         let child = command.spawn().map_err(|error| Failure::failed("can't start migrate").because(&error))?;
         let mut ours = Self { zookeeper, config, data_dir, said, child };
         let reached = wait_for_dual_write(&ours.data_dir, &mut ours.child).await;
-        reached.map_err(|failure| failure.why(tail(&ours.said)))?;
+        reached.map_err(|failure| failure.why(end_of(&ours.said)))?;
         Ok(ours)
     }
 
@@ -87,8 +87,6 @@ impl Ours {
 }
 
 /// The end of what a program said.
-fn tail(file: &Path) -> String {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines.get(lines.len().saturating_sub(8)..).unwrap_or_default().join("\n")
+fn end_of(file: &Path) -> String {
+    tail(&fs::read_to_string(file).unwrap_or_default(), 8)
 }
