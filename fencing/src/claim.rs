@@ -22,6 +22,9 @@
 //! | as the marker says | any | ours, not in our log | MIGRATION | refuse: the marker is ahead of the log |
 //! | as the marker says | any | ours, sync running or other planning code | MIGRATION | claim, full sync |
 //! | as the marker says | any | ours, in our log | MIGRATION | claim, resume |
+//!
+//! With the operator's word ([`Expected::LogOverruling`]) the rows that end with "governed elsewhere" end with "claim, full
+//! sync" in place of it, and so does "claim, resume"; all others hold.
 
 use std::collections::BTreeSet;
 
@@ -299,6 +302,11 @@ pub fn decide_claim(
             held_by_us(facts.controller, voters)?;
             (AfterClaim::FullSync, Position::START)
         }
+        (Expected::LogOverruling(_), None) => (AfterClaim::FullSync, Position::START),
+        (Expected::LogOverruling(extent), Some(marker)) => {
+            in_log(marker, extent)?;
+            (AfterClaim::FullSync, marker.position)
+        }
         (Expected::Log(extent), Some(marker)) => {
             if marker.epoch_zk_version != Some(controller_epoch.zk_version) {
                 return Err(ClaimRefusal::GovernedElsewhere {
@@ -324,7 +332,7 @@ pub fn decide_claim(
 fn newest_log(facts: &ZkFacts, own: &KraftLeadership, expected: &Expected) -> Result<(), ClaimRefusal> {
     let Some(ObservedController { id, kraft_epoch: Some(holder_epoch), .. }) = facts.controller else { return Ok(()) };
     // A marker is ours, or we would not be here; without one only a log that was copied into can have claimed before.
-    let of_this_log = facts.marker.is_some() || matches!(expected, Expected::Log(_));
+    let of_this_log = facts.marker.is_some() || expected.extent().is_some();
     if of_this_log && id == own.id && holder_epoch > own.epoch {
         return Err(ClaimRefusal::OldCopy { id, holder_epoch, own_epoch: own.epoch });
     }

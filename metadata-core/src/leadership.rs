@@ -50,6 +50,28 @@ pub enum Expected {
     /// The log has the metadata (log state MIGRATION) and ends as said: a store that is ahead of it, or on another
     /// branch of it, is refused.
     Log(LogExtent),
+    /// As [`Expected::Log`], and by the operator's word also over a store that somebody else governed since: whatever
+    /// they changed there is lost to the full sync that follows. Only for the one claim that the word was given for.
+    LogOverruling(LogExtent),
+}
+
+impl Expected {
+    /// What the log has, when it has the metadata.
+    pub fn extent(&self) -> Option<&LogExtent> {
+        match self {
+            Self::Nothing => None,
+            Self::Log(extent) | Self::LogOverruling(extent) => Some(extent),
+        }
+    }
+
+    /// The same without the operator's word: what holds for every claim after the first.
+    #[must_use]
+    pub fn without_overruling(self) -> Self {
+        match self {
+            Self::LogOverruling(extent) => Self::Log(extent),
+            other => other,
+        }
+    }
 }
 
 /// The epochs of a log and where it ends; Kafka's `leader-epoch-checkpoint` as a value.

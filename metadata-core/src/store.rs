@@ -179,6 +179,17 @@ pub struct Claimed {
     pub next: AfterClaim,
 }
 
+/// What a claim would find: a look at the store, taken before anything is written anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Survey {
+    /// Whether a controller of our quorum has claimed the store before.
+    pub claimed_before: bool,
+    /// Where the store is: end of the last batch that is whole in it (exclusive).
+    pub position: Position,
+    /// What would follow the claim.
+    pub next: AfterClaim,
+}
+
 /// Something an image holds and the store can't.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unrepresentable {
@@ -231,6 +242,13 @@ pub trait MetadataStore: Send + Sync {
     /// # Errors
     /// `Unavailable`, `Unauthorized`; `Invalid` or `Corrupt` when what says so can't be read.
     async fn position(&self) -> Result<Position>;
+
+    /// What [`Self::claim`] with the same arguments would find. Nothing is written, and nobody is fenced. Linearizable, as
+    /// [`Self::position`] is; a moment later it may be out of date, and the claim decides anew.
+    ///
+    /// # Errors
+    /// Those of [`Self::claim`], for the same reasons; the outcome is always `NotApplied`.
+    async fn survey(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Survey>;
 
     /// Takes over the right to write, for a leader of the quorum, and fences every earlier holder: once this returns,
     /// none of their writes can take effect any more, not even those on their way.

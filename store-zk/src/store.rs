@@ -14,11 +14,11 @@ use metadata_core::image::MetadataImage;
 use metadata_core::leadership::{AfterClaim, Expected, Fence, KraftLeadership, Leadership};
 use metadata_core::metadata_version::MetadataVersion;
 use metadata_core::projection::{Comparison, Projection};
-use metadata_core::store::{Capability, Claimed, MetadataStore, RecordSink, StoreWriter, Unrepresentable};
+use metadata_core::store::{Capability, Claimed, MetadataStore, RecordSink, StoreWriter, Survey, Unrepresentable};
 use tokio::sync::Mutex;
 
 use crate::broker_ids::ZkBrokerIds;
-use crate::chain::claim::{Claimant, HeldClaim, claim, position};
+use crate::chain::claim::{Claimant, HeldClaim, claim, position, survey};
 use crate::chain::{ActorOptions, ChainWriter, start};
 use crate::client::{REQUEST_SIZE_MAX_DEFAULT, SessionState, ZkConnector, ZkSession};
 use crate::error::connect_error;
@@ -145,6 +145,15 @@ impl ZkStore {
         Ok(new)
     }
 
+    fn claimant(&self, leadership: &KraftLeadership) -> Claimant {
+        Claimant {
+            leadership: *leadership,
+            quorum: self.options.quorum.clone(),
+            voters: self.options.voters.clone(),
+            secure: self.options.secure,
+        }
+    }
+
     async fn reader(&self) -> Result<BulkReader> {
         Ok(BulkReader::new(self.session().await?, Arc::clone(&self.counters)))
     }
@@ -187,14 +196,13 @@ impl MetadataStore for ZkStore {
         position(&self.session().await?).await
     }
 
+    async fn survey(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Survey> {
+        survey(&self.session().await?, &self.claimant(leadership), expected).await
+    }
+
     async fn claim(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Claimed> {
         let session = self.session().await?;
-        let claimant = Claimant {
-            leadership: *leadership,
-            quorum: self.options.quorum.clone(),
-            voters: self.options.voters.clone(),
-            secure: self.options.secure,
-        };
+        let claimant = self.claimant(leadership);
         let held = claim(&session, &claimant, expected, (self.options.now)()).await?;
         let claimed = Claimed {
             leadership: Leadership { kraft: *leadership, fence: Fence::ZooKeeper(held.zk) },
@@ -202,7 +210,8 @@ impl MetadataStore for ZkStore {
             batch_end: held.chain().and_then(|chain| chain.batch_end),
             next: held.next,
         };
-        *self.waiting.lock().await = Some(Waiting { session, claimant, expected: expected.clone(), held });
+        *self.waiting.lock().await =
+            Some(Waiting { session, claimant, expected: expected.clone().without_overruling(), held });
         Ok(claimed)
     }
 

@@ -224,6 +224,30 @@ fn a_deleted_marker_is_made_anew_only_while_we_hold_the_controller_znode() {
 }
 
 #[test]
+fn the_operators_word_leads_out_of_governed_elsewhere_and_out_of_nothing_else() {
+    let Expected::Log(extent) = log() else { panic!("a log") };
+    let word = Expected::LogOverruling(extent);
+    let governed = Marker { epoch_zk_version: Some(ZkVersion(8)), ..marker(Some(150)) };
+    let foreign = Marker { quorum: Some(QuorumIdentity { log_id: "other".into(), ..ours() }), ..marker(Some(150)) };
+    let table = [
+        (controller(1, None), Some(governed), Ok(AfterClaim::FullSync)),
+        (controller(1, None), None, Ok(AfterClaim::FullSync)),
+        (None, None, Ok(AfterClaim::FullSync)),
+        (controller(3001, Some(4)), Some(marker(Some(150))), Ok(AfterClaim::FullSync)),
+        (controller(3001, Some(6)), Some(marker(Some(150))), Err(ErrorKind::ControllerFenced)),
+        (controller(3000, Some(6)), None, Err(ErrorKind::Corrupt)),
+        (controller(1, None), Some(marker(Some(900))), Err(ErrorKind::Corrupt)),
+        (controller(1, None), Some(foreign), Err(ErrorKind::Invalid)),
+    ];
+    for (holder, marker, expected) in table {
+        let shown = format!("{holder:?} {marker:?}");
+        assert_eq!(kind(decide(facts(holder, marker), &word)), expected, "{shown}");
+    }
+    // The word is for one claim.
+    assert_eq!(word.without_overruling(), log());
+}
+
+#[test]
 fn every_refusal_names_the_next_step_or_the_reason() {
     let refusals = [
         ClaimRefusal::NoKafkaCluster.to_string(),

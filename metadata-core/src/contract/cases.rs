@@ -71,6 +71,7 @@ cases![
     an_older_epoch_cannot_claim kills [OldEpochMayClaim],
     another_node_cannot_claim_with_the_same_epoch kills [RivalMayClaim],
     a_store_ahead_of_the_log_is_not_claimed kills [AheadOfLogMayClaim],
+    a_survey_says_what_a_claim_would_find_and_claims_nothing kills [SurveyClaims, SurveyOverlooksTheHolder],
     a_barrier_settles_everything_submitted kills [BarrierDoesNotWait],
     dropping_receipts_cancels_nothing kills [DroppedReceiptCancels],
     after_a_barrier_no_outcome_is_open kills [UnknownLandsLater],
@@ -566,6 +567,32 @@ async fn a_store_ahead_of_the_log_is_not_claimed(harness: &mut dyn StoreHarness)
     let change = open.changes(10, 1).pop().unwrap_or_default();
     open.write(change).await?;
     open.holds(&open.image).await?;
+    Ok(CaseOutcome::Passed)
+}
+
+async fn a_survey_says_what_a_claim_would_find_and_claims_nothing(harness: &mut dyn StoreHarness) -> Verdict {
+    let older = harness.next_leadership().await;
+    let mut open = Open::first(harness).await?;
+    let newer = harness.next_leadership().await;
+    let expected = log_with(open.image.position());
+    if open.claimed.leadership.fence != Fence::KraftEpoch {
+        let survey = open.store.survey(&older, &expected).await;
+        let error = refused(survey.map(|survey| survey.position), "a survey for an older epoch")?;
+        ensure!(error.kind() == ErrorKind::ControllerFenced, "refused as {:?}, not as fenced", error.kind());
+        let survey = open.store.survey(&newer, &Expected::Nothing).await;
+        refused(survey.map(|survey| survey.position), "a survey for a log that has copied nothing")?;
+    }
+    let survey = open.store.survey(&newer, &expected).await.map_err(text("survey"))?;
+    ensure!(survey.claimed_before, "the survey does not see that the store is claimed");
+    if open.claimed.leadership.fence != Fence::KraftEpoch {
+        ensure!(survey.position == open.image.position(), "the survey says {}", survey.position);
+        // Nobody was fenced. (In a log the election alone fences, and moves the end.)
+        let change = open.changes(12, 1).pop().unwrap_or_default();
+        open.write(change).await?;
+        open.holds(&open.image).await?;
+    }
+    let claimed = open.store.claim(&newer, &log_with(open.image.position())).await.map_err(text("claim"))?;
+    ensure!(claimed.next == survey.next, "the survey announced {:?}, the claim gave {:?}", survey.next, claimed.next);
     Ok(CaseOutcome::Passed)
 }
 

@@ -14,7 +14,7 @@ use crate::leadership::{AfterClaim, Expected, Fence, KraftLeadership, Leadership
 use crate::metadata_version::MetadataVersion;
 use crate::record::MetadataRecord;
 use crate::store::{
-    Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, SyncReport, Txn,
+    Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, Survey, SyncReport, Txn,
 };
 
 /// Records handed to the sink at a time.
@@ -110,6 +110,30 @@ impl MemStore {
         )
     }
 
+    /// Whether this leader may claim the store as it is.
+    fn may_claim(&self, state: &State, leadership: &KraftLeadership, expected: &Expected) -> Result<()> {
+        if let Some(holder) = state.claim {
+            let newer = holder.epoch > leadership.epoch;
+            let rival = holder.epoch == leadership.epoch && holder.id != leadership.id;
+            if (newer && !self.is(Mutant::OldEpochMayClaim)) || (rival && !self.is(Mutant::RivalMayClaim)) {
+                return Err(Self::fenced(leadership, &holder));
+            }
+        }
+        let ahead = match expected.extent() {
+            None => state.position > Position::START,
+            Some(extent) => {
+                state.position.last().is_some_and(|last| extent.epoch_at(last) != Some(state.position.epoch))
+            }
+        };
+        if ahead && !self.is(Mutant::AheadOfLogMayClaim) {
+            return Err(Error::not_applied(
+                ErrorKind::Corrupt,
+                format!("the store is at {}, which is not in the log of node {}", state.position, leadership.id),
+            ));
+        }
+        Ok(())
+    }
+
     /// Writes a batch. `held` says whether the claim held when it was submitted, of which only a mutant makes use.
     fn apply(&self, claim: (KraftLeadership, i32), batch: &MetadataBatch, held: bool) -> Result<Position> {
         let mut state = self.state();
@@ -171,6 +195,14 @@ impl MemStore {
     }
 }
 
+fn next(state: &State, expected: &Expected) -> AfterClaim {
+    match expected {
+        Expected::Nothing => AfterClaim::Copy,
+        Expected::Log(_) if state.synced => AfterClaim::Resume,
+        Expected::Log(_) | Expected::LogOverruling(_) => AfterClaim::FullSync,
+    }
+}
+
 #[async_trait]
 impl MetadataStore for MemStore {
     fn capability(&self) -> Capability {
@@ -209,37 +241,29 @@ impl MetadataStore for MemStore {
         Ok(state.position)
     }
 
+    async fn survey(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Survey> {
+        let survey = {
+            let state = self.state();
+            if !self.is(Mutant::SurveyOverlooksTheHolder) {
+                self.may_claim(&state, leadership, expected)?;
+            }
+            Survey { claimed_before: state.claim.is_some(), position: state.position, next: next(&state, expected) }
+        };
+        if self.is(Mutant::SurveyClaims) {
+            self.claim(leadership, expected).await?;
+        }
+        Ok(survey)
+    }
+
     async fn claim(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Claimed> {
         let mut state = self.state();
-        if let Some(holder) = state.claim {
-            let newer = holder.epoch > leadership.epoch;
-            let rival = holder.epoch == leadership.epoch && holder.id != leadership.id;
-            if (newer && !self.is(Mutant::OldEpochMayClaim)) || (rival && !self.is(Mutant::RivalMayClaim)) {
-                return Err(Self::fenced(leadership, &holder));
-            }
-        }
-        let ahead = match expected {
-            Expected::Nothing => state.position > Position::START,
-            Expected::Log(extent) => {
-                state.position.last().is_some_and(|last| extent.epoch_at(last) != Some(state.position.epoch))
-            }
-        };
-        if ahead && !self.is(Mutant::AheadOfLogMayClaim) {
-            return Err(Error::not_applied(
-                ErrorKind::Corrupt,
-                format!("the store is at {}, which is not in the log of node {}", state.position, leadership.id),
-            ));
-        }
+        self.may_claim(&state, leadership, expected)?;
         if state.claim != Some(*leadership) || !self.is(Mutant::ReclaimFencesNobody) {
             state.claims += 1;
         }
         state.claim = Some(*leadership);
         state.transaction = None;
-        let next = match expected {
-            Expected::Nothing => AfterClaim::Copy,
-            Expected::Log(_) if state.synced => AfterClaim::Resume,
-            Expected::Log(_) => AfterClaim::FullSync,
-        };
+        let next = next(&state, expected);
         let fence = Fence::ZooKeeper(ZkClaim {
             epoch: ZkControllerEpoch(state.claims),
             epoch_zk_version: ZkVersion(state.claims),

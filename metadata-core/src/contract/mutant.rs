@@ -54,6 +54,10 @@ pub enum Mutant {
     RivalMayClaim,
     /// A store that is ahead of the log can be claimed.
     AheadOfLogMayClaim,
+    /// A survey claims the store.
+    SurveyClaims,
+    /// A survey does not tell that someone newer holds the store, or that it is ahead of the log.
+    SurveyOverlooksTheHolder,
     /// Claiming again as the same leader leaves the first writer alive.
     ReclaimFencesNobody,
     /// The claim is looked at when a batch is submitted, not when it is written.
@@ -90,7 +94,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::LastRecordLost,
         Self::LoadStopsEarly,
         Self::SinkErrorSwallowed,
@@ -99,6 +103,8 @@ impl Mutant {
         Self::OldEpochMayClaim,
         Self::RivalMayClaim,
         Self::AheadOfLogMayClaim,
+        Self::SurveyClaims,
+        Self::SurveyOverlooksTheHolder,
         Self::ReclaimFencesNobody,
         Self::LateWritesLand,
         Self::ReceiptsOutOfOrder,

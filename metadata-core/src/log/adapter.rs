@@ -16,7 +16,7 @@ use crate::id::Position;
 use crate::image::MetadataImage;
 use crate::leadership::{AfterClaim, Expected, Fence, KraftLeadership, Leadership};
 use crate::store::{
-    Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, SyncReport, Txn,
+    Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, Survey, SyncReport, Txn,
 };
 
 /// Records handed to the sink at a time.
@@ -82,6 +82,11 @@ impl<L: MetadataLog + ?Sized + 'static> MetadataStore for LogStore<L> {
 
     async fn position(&self) -> Result<Position> {
         self.log.end().await
+    }
+
+    async fn survey(&self, leadership: &KraftLeadership, _expected: &Expected) -> Result<Survey> {
+        check_leads(leadership, &self.log.leadership(None).await?)?;
+        Ok(Survey { claimed_before: true, position: self.log.end().await?, next: AfterClaim::Resume })
     }
 
     async fn claim(&self, leadership: &KraftLeadership, _expected: &Expected) -> Result<Claimed> {

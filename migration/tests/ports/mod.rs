@@ -14,7 +14,7 @@ use metadata_core::leadership::{Expected, KraftLeadership, LogExtent};
 use metadata_core::log::{Append, LeaderAndEpoch, LogBatch, MetadataLog};
 use metadata_core::record::VersionedRecord;
 use metadata_core::store::{
-    Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, SyncReport, Txn,
+    Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, Survey, SyncReport, Txn,
 };
 use tokio::sync::watch;
 
@@ -190,6 +190,14 @@ impl MetadataStore for Store {
 
     async fn position(&self) -> Result<Position> {
         self.0.position().await
+    }
+
+    async fn survey(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Survey> {
+        self.1.pass("survey").await;
+        if take(&self.1.claims_failing) {
+            return Err(Error::not_applied(ErrorKind::Unavailable, "the server can't be reached"));
+        }
+        self.0.survey(leadership, expected).await
     }
 
     async fn claim(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Claimed> {

@@ -248,7 +248,7 @@ impl Actor {
     pub(super) fn learn(&mut self, after: &MetadataImage, from: Position) {
         let end = after.position();
         let mut extent = match &self.expected {
-            Expected::Log(extent) => extent.clone(),
+            Expected::Log(extent) | Expected::LogOverruling(extent) => extent.clone(),
             Expected::Nothing => LogExtent::default(),
         };
         if extent.epochs.last().is_none_or(|(epoch, _)| *epoch < end.epoch) {

@@ -11,6 +11,7 @@ use fencing::{
 use metadata_core::error::{Error, ErrorKind, Result};
 use metadata_core::id::{NodeId, Position, TimestampMs, ZkControllerEpoch, ZkVersion};
 use metadata_core::leadership::{AfterClaim, Expected, KraftLeadership, ZkClaim};
+use metadata_core::store::Survey;
 
 use crate::client::{OpResult, ReadOutcome, ZkCode, ZkError, ZkOp, ZkRead, ZkSession};
 use crate::error::{malformed, zk_error};
@@ -91,6 +92,24 @@ pub(crate) async fn claim(
             "/controller, /controller_epoch or /migration kept changing during {ROUNDS_MAX} attempts to claim them"
         ),
     ))
+}
+
+/// What a claim over `session` would find: the same reads and the same table, and nothing written.
+///
+/// # Errors
+/// The table's refusal, `Unavailable`, or what can't be read.
+pub(crate) async fn survey(session: &Arc<dyn ZkSession>, claimant: &Claimant, expected: &Expected) -> Result<Survey> {
+    session.sync(path::CONTROLLER_EPOCH).await.map_err(|error| zk_error("sync before the look", error))?;
+    let facts = observe(session).await?;
+    let plan = decide_claim(
+        &facts.judged(),
+        &claimant.leadership,
+        expected,
+        &claimant.quorum,
+        &claimant.voters,
+        PROJECTION_VERSION,
+    )?;
+    Ok(Survey { claimed_before: facts.marker.is_some(), position: plan.position, next: plan.next })
 }
 
 /// The three znodes, read in one request.

@@ -10,7 +10,7 @@ use metadata_core::error::Result;
 use metadata_core::id::Position;
 use metadata_core::leadership::{Expected, KraftLeadership};
 use metadata_core::record::VersionedRecord;
-use metadata_core::store::{Capability, Claimed, MetadataStore, RecordSink, StoreWriter};
+use metadata_core::store::{Capability, Claimed, MetadataStore, RecordSink, StoreWriter, Survey};
 use store_zk::{ReadTotals, ZkStore};
 
 /// Where the time of the last load went, and what it cost.
@@ -128,6 +128,10 @@ impl MetadataStore for Measured {
 
     async fn position(&self) -> Result<Position> {
         self.inner.position().await
+    }
+
+    async fn survey(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Survey> {
+        self.inner.survey(leadership, expected).await
     }
 
     async fn claim(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Claimed> {
