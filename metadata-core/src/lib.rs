@@ -4,7 +4,8 @@
 //! - [`record`], [`codec`]: Kafka's metadata records and their bytes, generated from `schema/`.
 //! - [`image`]: all metadata at one position ([`image::MetadataImage`]) and replay ([`image::MetadataDelta`]).
 //! - [`store`]: the port [`store::MetadataStore`]; [`log`]: the port [`log::MetadataLog`]; [`leadership`]: the proof that
-//!   writing needs; [`brokers`], [`projection`]: the ports to broker ids and to a projection's content.
+//!   writing needs; [`brokers`], [`controllers`], [`projection`]: the ports to broker ids, to what the voters announce,
+//!   and to a projection's content.
 //! - [`error`]: one error for all ports. It says whether a failed write happened.
 //! - `contract` (feature `contract`): the suite that any store can run, with the in-memory store and the stores that are
 //!   broken on purpose.
@@ -39,6 +40,7 @@ pub mod brokers;
 pub mod codec;
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod controllers;
 pub mod error;
 pub mod id;
 pub mod image;

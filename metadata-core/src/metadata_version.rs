@@ -1,7 +1,11 @@
 //! Kafka's metadata version: the level at which a cluster agreed to write its metadata.
 
+mod range;
+
 use std::fmt;
 use std::str::FromStr;
+
+pub use range::MetadataVersionRange;
 
 /// A level of the feature `metadata.version`, 1 to 33 in Kafka 4.4 (`MetadataVersion.java`). Ordered as the levels are.
 ///
