@@ -5,16 +5,20 @@
 #![expect(clippy::disallowed_methods, reason = "dual writing is where time passes: an idle claim is confirmed")]
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use metadata_core::error::{Error, ErrorKind, Result};
-use metadata_core::id::{Offset, Position};
+use metadata_core::error::{Error, ErrorKind, Outcome, Result};
+use metadata_core::id::{KRaftLeaderEpoch, Offset, Position};
 use metadata_core::image::{ImageLoader, MetadataImage};
-use metadata_core::log::{LogBatch, MetadataLog};
-use metadata_core::record::VersionedRecord;
+use metadata_core::log::{Append, LogBatch, MetadataLog};
+use metadata_core::projection::Projection;
+use metadata_core::record::{VersionedRecord, ZkMigrationState};
 use metadata_core::store::{MetadataBatch, Receipt, StoreWriter, Txn};
 use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::finalization::{Blocker, DIFFERENCES_NAMED, Finalization, divergence};
 
 /// Records that are merged into one batch for ZooKeeper when the log is ahead: larger batches make fuller multis, and
 /// what is behind by this much is a moment's work.
@@ -68,6 +72,36 @@ pub(crate) struct HoldRequest {
     pub(crate) released: oneshot::Receiver<()>,
 }
 
+/// What the dual writer can be asked.
+pub(crate) enum Request {
+    /// Stand still.
+    Hold(HoldRequest),
+    /// Finalize.
+    Finalize(FinalizeRequest),
+}
+
+/// A request to end dual writing for good.
+pub(crate) struct FinalizeRequest {
+    /// The guards that don't need the writer, judged on the image that ZooKeeper holds.
+    pub(crate) guard: Box<dyn Fn(&MetadataImage) -> Vec<Blocker> + Send>,
+    /// Compares ZooKeeper with that image.
+    pub(crate) projection: Arc<dyn Projection>,
+    /// The epoch under which the last record is appended.
+    pub(crate) epoch: KRaftLeaderEpoch,
+    pub(crate) answer: oneshot::Sender<Result<Finalization>>,
+}
+
+/// Why dual writing ended.
+pub(crate) enum Ended {
+    /// Something stopped it.
+    Failed(Error),
+    /// It is not needed any more: the log says POST_MIGRATION.
+    Finalized,
+}
+
+/// How often the end of dual writing is tried anew because the log grew in between.
+const END_ATTEMPTS_MAX: u32 = 50;
+
 /// Follows the log from the store's position on.
 pub(crate) struct DualWriter {
     log: Arc<dyn MetadataLog>,
@@ -84,9 +118,9 @@ pub(crate) struct DualWriter {
     asked: Option<Asked>,
 }
 
-/// A request to stand still, and where the log ended when it came: what was in the log then is written before.
+/// A request, and where the log ended when it came: what was in the log then is written before.
 struct Asked {
-    request: HoldRequest,
+    request: Request,
     log_end: Offset,
 }
 
@@ -123,56 +157,129 @@ impl DualWriter {
         }
     }
 
-    /// Writes for ever, standing still when asked to. Ends only with what stopped it.
-    pub(crate) async fn run(mut self, mut holds: mpsc::Receiver<HoldRequest>) -> Error {
+    /// Writes until it is finalized, standing still when asked to. Else it ends only with what stopped it.
+    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>) -> Ended {
         loop {
-            if let Err(error) = self.turn(&mut holds).await {
-                return error;
+            match self.turn(&mut requests).await {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return Ended::Finalized,
+                Err(error) => return Ended::Failed(error),
             }
         }
     }
 
     /// One turn: serves a request, else submits what the log has, else waits for an answer, for the log to grow, or for a
     /// request. A request that can be served comes first: under steady load the log always has something.
-    async fn turn(&mut self, holds: &mut mpsc::Receiver<HoldRequest>) -> Result<()> {
+    async fn turn(&mut self, requests: &mut mpsc::Receiver<Request>) -> Result<ControlFlow<()>> {
         if self.asked.is_none()
-            && let Ok(request) = holds.try_recv()
+            && let Ok(request) = requests.try_recv()
         {
             self.asked = Some(self.ask(request));
         }
         if let Some(Asked { request, .. }) =
             self.asked.take_if(|asked| self.before.position().end_offset >= asked.log_end)
         {
-            return self.stand_still(request).await;
+            return match request {
+                Request::Hold(hold) => self.stand_still(hold).await.map(ControlFlow::Continue),
+                Request::Finalize(finalize) => self.finalize(finalize).await,
+            };
         }
-        let at = self.loader.replayed_end();
-        let batches = self.log.read(at, RECORDS_PER_BATCH).await?;
-        if !batches.is_empty() {
-            for batch in self.merge(batches)? {
-                self.writer.ready().await?;
-                self.submit(batch);
-            }
+        if self.write_what_the_log_has().await? {
             self.take_answers_at_hand().await?;
             // Whoever polls this listens to others too, and must come to it however much the log has.
             tokio::task::yield_now().await;
-            return Ok(());
+            return Ok(ControlFlow::Continue(()));
         }
+        let at = self.loader.replayed_end();
         if self.in_flight.is_empty() && !self.progress.borrow().confirmed {
             // Nothing to write, so nothing will be acknowledged: ask whether that is so.
             self.settle().await?;
         }
         tokio::select! {
-            grown = self.log.committed(at) => grown.map(drop),
-            answer = next_answer(&mut self.in_flight) => self.acknowledge(answer),
-            () = tokio::time::sleep(CONFIRM_EVERY), if self.in_flight.is_empty() => self.settle().await,
-            Some(request) = holds.recv(), if self.asked.is_none() => {
-                self.asked = Some(self.ask(request));
-                Ok(())
-            }
+            biased;
+            answer = next_answer(&mut self.in_flight) => self.acknowledge(answer)?,
+            Some(request) = requests.recv(), if self.asked.is_none() => self.asked = Some(self.ask(request)),
+            grown = self.log.committed(at) => drop(grown?),
+            () = tokio::time::sleep(CONFIRM_EVERY), if self.in_flight.is_empty() => self.settle().await?,
         }
+        Ok(ControlFlow::Continue(()))
     }
 
-    fn ask(&self, request: HoldRequest) -> Asked {
+    /// Submits the next records of the log. Whether there were any.
+    async fn write_what_the_log_has(&mut self) -> Result<bool> {
+        let batches = self.log.read(self.loader.replayed_end(), RECORDS_PER_BATCH).await?;
+        if batches.is_empty() {
+            return Ok(false);
+        }
+        for batch in self.merge(batches)? {
+            self.writer.ready().await?;
+            self.submit(batch);
+        }
+        Ok(true)
+    }
+
+    /// Ends dual writing for good, if nothing forbids it: asks the guards, compares, and appends POST_MIGRATION at exactly
+    /// the offset that ZooKeeper confirmed. Until then it writes on.
+    async fn finalize(&mut self, request: FinalizeRequest) -> Result<ControlFlow<()>> {
+        let FinalizeRequest { guard, projection, epoch, answer } = request;
+        self.settle().await?;
+        let mut blockers = guard(&self.before);
+        if blockers.is_empty() {
+            match projection.compare(&self.before, DIFFERENCES_NAMED).await {
+                Ok(comparison) => blockers.extend(divergence(&comparison)),
+                Err(error) => {
+                    let _ = answer.send(Err(error));
+                    return Ok(ControlFlow::Continue(()));
+                }
+            }
+        }
+        if blockers.is_empty() {
+            match self.append_the_end(epoch).await {
+                Ok(Some(end)) => {
+                    // Whoever asked may be gone; it is done all the same.
+                    let _ = answer.send(Ok(Finalization::Done(end)));
+                    return Ok(ControlFlow::Break(()));
+                }
+                Ok(None) => blockers.push(Blocker::LogKeepsGrowing { attempts: END_ATTEMPTS_MAX }),
+                Err(error) => {
+                    // It may have happened. The log tells: the next decision is made on it.
+                    let told = Error::unknown(
+                        error.kind(),
+                        format!("whether the migration is finalized is not known yet: {error}; `status` will tell"),
+                    );
+                    let _ = answer.send(Err(told));
+                    return Err(error);
+                }
+            }
+        }
+        let _ = answer.send(Ok(Finalization::Refused(blockers)));
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Appends POST_MIGRATION behind the last record that ZooKeeper has. `None` when the log grew each time.
+    async fn append_the_end(&mut self, epoch: KRaftLeaderEpoch) -> Result<Option<Position>> {
+        for _ in 0..END_ATTEMPTS_MAX {
+            // Up to here, and no further: a log that never rests must not keep this from ending.
+            let goal = self.log.image().position().end_offset;
+            while self.loader.replayed_end() < goal && self.write_what_the_log_has().await? {}
+            self.settle().await?;
+            if self.loader.in_transaction() {
+                return Ok(None);
+            }
+            let expected = self.before.position().end_offset;
+            let records = vec![VersionedRecord::new(ZkMigrationState::PostMigration.to_record(), 0)];
+            match self.log.append(Append { epoch, expected: Some(expected), txn: Txn::None, records }).await {
+                Ok(end) => return Ok(Some(end)),
+                Err(error) if error.kind() == ErrorKind::Conflict && error.outcome() == Outcome::NotApplied => {
+                    self.log.committed(expected).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    fn ask(&self, request: Request) -> Asked {
         Asked { request, log_end: self.log.image().position().end_offset }
     }
 

@@ -27,12 +27,16 @@ pub mod copy;
 pub mod driver;
 pub mod dual_write;
 mod failure;
+pub mod finalization;
 mod ports;
 mod runner;
+mod sole_voter;
 mod status;
 
+pub use driver::Decision;
 pub use driver::State;
 pub use failure::chain as error_chain;
 pub use ports::Ports;
 pub use runner::{Held, Migration, MigrationHandle, MigrationOptions, RetryPolicy};
-pub use status::Status;
+pub use sole_voter::SoleVoter;
+pub use status::{Status, Waiting};

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use metadata_core::brokers::{AssignedReplicas, BrokerIds};
+use metadata_core::controllers::Controllers;
 use metadata_core::log::MetadataLog;
+use metadata_core::projection::Projection;
 use metadata_core::store::MetadataStore;
 
 /// The other side of every order.
@@ -13,6 +15,10 @@ pub struct Ports {
     pub log: Arc<dyn MetadataLog>,
     /// ZooKeeper: read for the look at what can be copied and for the copy, and then kept in step.
     pub zookeeper: Arc<dyn MetadataStore>,
+    /// ZooKeeper again, to be compared with the log before the migration is finalized.
+    pub projection: Arc<dyn Projection>,
+    /// Who the voters of the quorum are, and what they announce.
+    pub controllers: Box<dyn Controllers>,
     /// Who is in `/brokers/ids`.
     pub broker_ids: Box<dyn BrokerIds>,
     /// Who has replicas.

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use metadata_core::brokers::BrokerPresence;
+use metadata_core::controllers::ControllerAnnouncement;
 use metadata_core::id::{NodeId, Position};
+use metadata_core::image::MetadataImage;
 use metadata_core::leadership::KraftLeadership;
 use metadata_core::record::ZkMigrationState;
 use metadata_core::store::{Claimed, SyncReport};
+use tokio::time::Instant;
 
 use crate::copy::CopyProgress;
-use crate::driver::State;
+use crate::driver::{Decision, State};
 use crate::dual_write::DualWriteProgress;
 
 /// A moment of the migration. Published on every change; a reader sees the newest.
@@ -18,6 +21,10 @@ use crate::dual_write::DualWriteProgress;
 pub struct Status {
     /// The driver's state.
     pub state: State,
+    /// Since when.
+    pub since: Instant,
+    /// What the decision table said last under this leadership; `None` until it is asked.
+    pub decision: Option<Decision>,
     /// The migration state in the log.
     pub log_state: ZkMigrationState,
     /// End of the committed log (exclusive).
@@ -30,6 +37,10 @@ pub struct Status {
     pub claimed: Option<Claimed>,
     /// Why nothing goes on, in a sentence, while nothing does.
     pub reason: Option<String>,
+    /// The same with its times.
+    pub waiting: Option<Waiting>,
+    /// What an operator should mend although the migration goes on, a sentence each.
+    pub warnings: Vec<String>,
     /// The kind of the failure in `reason`; `None` when the reason is a verdict on what was found.
     pub blocked_by: Option<metadata_core::error::ErrorKind>,
     /// Failures in a row.
@@ -42,11 +53,51 @@ pub struct Status {
     pub dual_write: DualWriteProgress,
     /// Who is in `/brokers/ids`.
     pub brokers: BTreeMap<NodeId, BrokerPresence>,
+    /// The voters of the quorum, each with what it announces; empty while that can't be told.
+    pub voters: BTreeMap<NodeId, Option<ControllerAnnouncement>>,
     /// Brokers that are alive and that nobody serves since we took the controller role, whether or not we can write now.
     pub unserved: Vec<NodeId>,
 }
 
+/// What nothing goes on for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Why, in a sentence or several.
+    pub reason: String,
+    /// Since when something has kept it waiting, whether or not the reason was the same all the time. Monotonic time: a
+    /// wall clock that jumps changes nothing.
+    pub since: Instant,
+    /// When it is tried again by itself; `None` when an attempt is being made, or when only an operator or an election
+    /// leads on.
+    pub next_attempt: Option<Instant>,
+}
+
 impl Status {
+    /// As of a migration that has not begun to run.
+    pub(crate) fn first(image: &MetadataImage, now: Instant) -> Self {
+        Self {
+            state: State::Inactive,
+            since: now,
+            decision: None,
+            log_state: image.zk_migration_state(),
+            log_end: image.position(),
+            zookeeper_at: None,
+            leadership: None,
+            claimed: None,
+            reason: None,
+            waiting: None,
+            warnings: Vec::new(),
+            blocked_by: None,
+            attempt: 0,
+            copy: CopyProgress::default(),
+            sync: None,
+            dual_write: DualWriteProgress::default(),
+            brokers: BTreeMap::new(),
+            voters: BTreeMap::new(),
+            unserved: Vec::new(),
+        }
+    }
+
     /// How many records of the log ZooKeeper lacks, from the moment on when everything is copied: whatever the driver is
     /// doing, and the more so while it can't write. `None` while ZooKeeper's position is not known.
     pub fn lag_records(&self) -> Option<i64> {

@@ -3,151 +3,25 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking, in its supporting functions too")]
 #![expect(clippy::disallowed_methods, reason = "the migration runs as a task beside the test")]
 
+mod cluster;
 mod ports;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
 use broker_registry::Service;
-use metadata_core::brokers::{AssignedReplicas, BrokerIds, BrokerPresence, BrokerSource};
-use metadata_core::contract::{MemLog, MemStore, Workload, leadership};
-use metadata_core::error::{Error, ErrorKind, Result};
+use metadata_core::contract::{MemLog, leadership};
+use metadata_core::error::ErrorKind;
 use metadata_core::id::{NodeId, Offset, Position, TimestampMs};
 use metadata_core::image::{ConfigResourceType, MetadataDelta, MetadataImage};
 use metadata_core::leadership::Expected;
-use metadata_core::log::{Append, MetadataLog};
+use metadata_core::log::MetadataLog;
 use metadata_core::record::{ConfigRecord, ZkMigrationState};
-use metadata_core::store::{MetadataStore, Txn};
-use migration::{Migration, MigrationHandle, MigrationOptions, Ports, State};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use metadata_core::store::MetadataStore;
+use migration::State;
 
+use crate::cluster::{CONTROLLER, Cluster, broker, end, reach, zookeeper_content};
 use crate::ports::Calls;
-
-const CONTROLLER: NodeId = NodeId(3000);
-
-/// Who is in `/brokers/ids`, or what the watch on it fails with.
-type Watched = std::result::Result<BTreeMap<NodeId, BrokerPresence>, ErrorKind>;
-
-struct Brokers(watch::Receiver<Watched>);
-
-fn broker(id: i32) -> Watched {
-    let broker = BrokerPresence {
-        source: BrokerSource::ZooKeeper,
-        endpoints: BTreeMap::new(),
-        rack: None,
-        incarnation: 1,
-        malformed: None,
-    };
-    Ok([(NodeId(id), broker)].into())
-}
-
-#[async_trait]
-impl BrokerIds for Brokers {
-    async fn next(&mut self) -> Result<BTreeMap<NodeId, BrokerPresence>> {
-        if self.0.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        self.0.borrow().clone().map_err(|kind| Error::not_applied(kind, "the watch failed"))
-    }
-}
-
-struct NoReplicas;
-
-#[async_trait]
-impl AssignedReplicas for NoReplicas {
-    async fn assigned_replicas(&self) -> Result<BTreeMap<NodeId, u64>> {
-        Ok(BTreeMap::new())
-    }
-}
-
-struct Cluster {
-    log: MemLog,
-    store: MemStore,
-    brokers: watch::Sender<Watched>,
-    calls: Arc<Calls>,
-}
-
-fn zookeeper_content() -> MetadataImage {
-    let mut delta = MetadataDelta::new(&MetadataImage::empty());
-    for change in Workload::new(7).changes(delta.image(), 300) {
-        delta.replay_all(&change).expect("the workload fits its image");
-    }
-    delta.apply(Position::START, TimestampMs(0))
-}
-
-impl Cluster {
-    fn new() -> Self {
-        Self::holding(&zookeeper_content())
-    }
-
-    fn holding(content: &MetadataImage) -> Self {
-        Self {
-            log: MemLog::new(),
-            store: MemStore::holding(content),
-            brokers: watch::Sender::new(Ok(BTreeMap::new())),
-            calls: Calls::new(),
-        }
-    }
-
-    /// From now on the watch on `/brokers/ids` reports this.
-    fn watch_reports(&self, watched: Watched) {
-        drop(self.brokers.send_replace(watched));
-    }
-
-    fn start(&self, service: Service) -> (MigrationHandle, JoinHandle<Result<()>>) {
-        let mut broker_ids = self.brokers.subscribe();
-        broker_ids.mark_changed();
-        let ports = Ports {
-            log: Arc::new(ports::Log(self.log.clone(), Arc::clone(&self.calls))),
-            zookeeper: Arc::new(ports::Store(self.store.clone(), Arc::clone(&self.calls))),
-            broker_ids: Box::new(Brokers(broker_ids)),
-            assigned_replicas: Arc::new(NoReplicas),
-        };
-        let (migration, handle) = Migration::new(ports, MigrationOptions { service, ..MigrationOptions::default() });
-        (handle, tokio::spawn(migration.run()))
-    }
-
-    async fn change(&self, seed: u64, count: usize) {
-        let epoch = self.log.leadership(None).await.expect("the log runs").epoch;
-        let mut workload = Workload::new(seed);
-        for _ in 0..count {
-            let image = self.log.image();
-            let records = workload.next_change(&image);
-            let expected = Some(image.position().end_offset);
-            self.log.append(Append { epoch, expected, txn: Txn::None, records }).await.expect("the change is appended");
-        }
-    }
-
-    /// Once dual writing has caught up, the store holds what the log says.
-    async fn in_step(&self, handle: &MigrationHandle) {
-        let log = self.log.clone();
-        let caught_up = move |status: &migration::Status| {
-            status.state == State::DualWrite && status.zookeeper_at == Some(log.image().position())
-        };
-        reach(handle, caught_up).await;
-        let held = handle.hold().await.expect("dual writing stands still");
-        assert_eq!(held.image.position(), self.log.image().position());
-        assert!(held.image.same_metadata(&self.log.image()));
-        assert!(self.store.image().same_metadata(&held.image), "the store differs from the log");
-    }
-}
-
-async fn reach(handle: &MigrationHandle, condition: impl FnMut(&migration::Status) -> bool) -> migration::Status {
-    let mut watch = handle.watch();
-    let reached = tokio::time::timeout(std::time::Duration::from_secs(30), watch.wait_for(condition)).await;
-    match reached {
-        Ok(status) => status.expect("the migration runs").clone(),
-        Err(_) => panic!("stuck: {:?}", handle.watch().borrow().clone()),
-    }
-}
-
-async fn end(handle: MigrationHandle, task: JoinHandle<Result<()>>) {
-    handle.stop();
-    task.await.expect("no panic").expect("a clean end");
-}
 
 #[tokio::test(start_paused = true)]
 async fn everything_is_copied_in_one_transaction_and_later_changes_follow() {
@@ -238,7 +112,9 @@ async fn whatever_happens_at_whichever_call_the_migration_ends_in_step() {
             assert_eq!(copies, 1, "{interruption:?} at call {number}, {interrupted:?}");
             end(handle, task).await;
         }
-        for call in ["accept", "claim", "claimed", "writer", "append", "barrier", "full_sync", "synced", "submit"] {
+        for call in
+            ["survey", "accept", "claim", "claimed", "writer", "append", "barrier", "full_sync", "synced", "submit"]
+        {
             assert!(interrupted.contains(&call), "{interruption:?} never came at {call}: {interrupted:?}");
         }
     }

@@ -16,10 +16,13 @@ pub struct Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Effect {
-    /// Look at the image at the log's end. Answers `LogRead`.
-    ReadLog,
+    /// Gather what decides: the image at the log's end, the flags, and where they ask for it a look at ZooKeeper. Writes
+    /// nothing. Answers `Surveyed`.
+    Survey,
+    /// Write the first records of an empty log, NONE among them. Answers `Bootstrapped`.
+    BootstrapKRaft,
     /// Write the first records of an empty log, PRE_MIGRATION among them. Answers `Bootstrapped`.
-    Bootstrap,
+    BootstrapMigration,
     /// Ask who the brokers are and judge. Answers `BrokersJudged`.
     JudgeBrokers,
     /// Read everything as the copy would, and forget it: what can't be copied must show before anything is claimed. It may
@@ -36,6 +39,9 @@ pub enum Effect {
     TellBrokers,
     /// Write every change to ZooKeeper, from where it is. Answers `InStep` as it gets on, and `Failed` when it stops.
     DualWrite,
+    /// Have the dual writer finalize: once ZooKeeper has everything and nothing forbids it, POST_MIGRATION is appended. The
+    /// writer goes on meanwhile. Answers `Finalized` or `FinalizationRefused`.
+    Finalize,
     /// Stop whatever is under way and forget the claim. No answer.
     Stop,
     /// Wait, longer each time, then answer `RetryDue`.

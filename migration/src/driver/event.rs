@@ -4,8 +4,10 @@ use broker_registry::Readiness;
 use metadata_core::error::{Error, ErrorKind};
 use metadata_core::id::KRaftLeaderEpoch;
 use metadata_core::leadership::{AfterClaim, KraftLeadership};
-use metadata_core::record::ZkMigrationState;
 use metadata_core::store::{Claimed, SyncReport};
+
+use super::decision::Decision;
+use super::facts::Facts;
 
 /// An event with the epoch of the order that it answers.
 #[derive(Debug)]
@@ -30,8 +32,8 @@ pub enum Event {
     LeadershipGained(KraftLeadership),
     /// Another node leads, or nobody.
     LeadershipLost,
-    /// The log was read.
-    LogRead(LogFacts),
+    /// What decides was gathered.
+    Surveyed(Facts),
     /// The first records of an empty log are committed.
     Bootstrapped,
     /// The brokers were judged.
@@ -48,21 +50,16 @@ pub enum Event {
     BrokersTold,
     /// Dual writing gets on: ZooKeeper acknowledged a batch, or confirmed that it has everything.
     InStep,
+    /// No controller has the flag any more, while this one dual-writes.
+    FlagsGone,
+    /// The migration is finalized: the log says POST_MIGRATION.
+    Finalized,
+    /// It is not, for these reasons.
+    FinalizationRefused(Vec<String>),
     /// An order could not be carried out, or dual writing stopped.
     Failed(Error),
     /// The time to try again has come.
     RetryDue,
-}
-
-/// What decides, right after an election, what a leader may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LogFacts {
-    /// Whether no metadata record was ever written.
-    pub empty: bool,
-    /// The migration state in the log.
-    pub state: ZkMigrationState,
-    /// Whether topics, configs and the rest are there.
-    pub has_cluster_metadata: bool,
 }
 
 /// The kinds of events that the table tells apart.
@@ -73,14 +70,8 @@ pub enum EventKind {
     LeadershipGained,
     /// See [`Event::LeadershipLost`].
     LeadershipLost,
-    /// The log holds no metadata record.
-    LogIsEmpty,
-    /// The log's state is PRE_MIGRATION and nothing was copied.
-    LogSaysPreMigration,
-    /// The log's state is MIGRATION.
-    LogSaysMigration,
-    /// The log can't be migrated into: it was born in KRaft, is finalized, or has metadata that no copy put there.
-    LogSaysNo,
+    /// See [`Event::Surveyed`]: this was decided on it.
+    Decided(Decision),
     /// See [`Event::Bootstrapped`].
     Bootstrapped,
     /// The brokers allow the claim.
@@ -101,8 +92,16 @@ pub enum EventKind {
     Synced,
     /// See [`Event::BrokersTold`].
     BrokersTold,
+    /// The same, where no controller has the flag any more.
+    BrokersToldToFinalize,
     /// See [`Event::InStep`].
     InStep,
+    /// See [`Event::FlagsGone`].
+    FlagsGone,
+    /// See [`Event::Finalized`].
+    Finalized,
+    /// See [`Event::FinalizationRefused`].
+    FinalizationRefused,
     /// A failure that passes: try the same again.
     FailedForNow,
     /// A failure after which ZooKeeper must be claimed again.
@@ -123,7 +122,7 @@ impl Event {
         match self {
             Self::LeadershipGained(_) => EventKind::LeadershipGained,
             Self::LeadershipLost => EventKind::LeadershipLost,
-            Self::LogRead(facts) => facts.kind(),
+            Self::Surveyed(facts) => EventKind::Decided(facts.decision()),
             Self::Bootstrapped => EventKind::Bootstrapped,
             Self::BrokersJudged(Readiness::Ready { .. }) => EventKind::BrokersReady,
             Self::BrokersJudged(Readiness::Waiting(_)) => EventKind::BrokersWaiting,
@@ -137,6 +136,9 @@ impl Event {
             Self::Synced(_) => EventKind::Synced,
             Self::BrokersTold => EventKind::BrokersTold,
             Self::InStep => EventKind::InStep,
+            Self::FlagsGone => EventKind::FlagsGone,
+            Self::Finalized => EventKind::Finalized,
+            Self::FinalizationRefused(_) => EventKind::FinalizationRefused,
             Self::Failed(error) => match error.kind() {
                 ErrorKind::Conflict => EventKind::FailedClaim,
                 ErrorKind::ControllerFenced => EventKind::Deposed,
@@ -146,17 +148,6 @@ impl Event {
                 _ => EventKind::FailedForNow,
             },
             Self::RetryDue => EventKind::RetryDue,
-        }
-    }
-}
-
-impl LogFacts {
-    fn kind(self) -> EventKind {
-        match self.state {
-            _ if self.empty => EventKind::LogIsEmpty,
-            ZkMigrationState::PreMigration if !self.has_cluster_metadata => EventKind::LogSaysPreMigration,
-            ZkMigrationState::Migration => EventKind::LogSaysMigration,
-            _ => EventKind::LogSaysNo,
         }
     }
 }

@@ -1,13 +1,15 @@
 //! The step: state and answer in, state and orders out. Nothing else decides.
 
 use broker_registry::Readiness;
-use metadata_core::error::ErrorKind;
+use metadata_core::error::{Error, ErrorKind};
 use metadata_core::id::KRaftLeaderEpoch;
 use metadata_core::leadership::KraftLeadership;
 use metadata_core::store::Claimed;
 
+use super::decision::Decision;
 use super::effect::{Effect, Order};
-use super::event::{Answer, Event};
+use super::event::{Answer, Event, EventKind};
+use super::facts::Facts;
 use super::state::State;
 use super::table::transition;
 
@@ -29,6 +31,10 @@ pub struct Driver {
     pub failed_by: Option<ErrorKind>,
     /// Failures in a row without progress: the pause before the next attempt grows with it.
     pub attempt: u32,
+    /// What was decided last under this leadership.
+    pub decision: Option<Decision>,
+    /// What an operator should mend although the migration goes on, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 impl Default for Driver {
@@ -41,6 +47,8 @@ impl Default for Driver {
             reason: None,
             failed_by: None,
             attempt: 0,
+            decision: None,
+            warnings: Vec::new(),
         }
     }
 }
@@ -68,7 +76,7 @@ impl Driver {
             return Vec::new();
         }
         let event = answer.event;
-        let Some(row) = transition(self.state, event.kind()) else { return Vec::new() };
+        let Some(row) = transition(self.state, self.kind_of(&event)) else { return Vec::new() };
         self.state = row.next.unwrap_or(self.state);
         if row.effects.contains(&Effect::Stop) {
             self.claimed = None;
@@ -77,20 +85,23 @@ impl Driver {
         row.effects.iter().map(|effect| Order { epoch: self.epoch(), effect: *effect }).collect()
     }
 
+    /// The kind of an event, in the light of what was decided.
+    fn kind_of(&self, event: &Event) -> EventKind {
+        match event.kind() {
+            EventKind::BrokersTold if self.decision == Some(Decision::DualWriteToFinalize) => {
+                EventKind::BrokersToldToFinalize
+            }
+            kind => kind,
+        }
+    }
+
     /// What an event leaves behind, beside the state. Progress is what moved data, and a new leadership: a claim that
     /// succeeds again and again moves nothing.
     fn remember(&mut self, event: Event) {
         match event {
-            Event::LeadershipGained(leadership) => {
-                self.leadership = Some(leadership);
-                self.holds_role = false;
-                self.progress();
-            }
-            Event::LeadershipLost => {
-                self.leadership = None;
-                self.holds_role = false;
-                self.progress();
-            }
+            Event::LeadershipGained(leadership) => self.begin_anew(Some(leadership)),
+            Event::LeadershipLost => self.begin_anew(None),
+            Event::Surveyed(facts) => self.decided(&facts),
             Event::Claimed(claimed) => {
                 self.claimed = Some(claimed);
                 self.holds_role = true;
@@ -107,21 +118,44 @@ impl Driver {
             }
             // Another verdict takes the place of the last one. A failure stays the reason until something moves.
             Event::BrokersJudged(Readiness::Ready { .. }) if self.failed_by.is_none() => self.progress(),
-            Event::LogRead(facts) if self.state == State::Blocked => self.setback(
-                format!(
-                    "the metadata log is in state {} {} and can't be migrated into; start with a freshly formatted one",
-                    facts.state,
-                    if facts.has_cluster_metadata { "with metadata in it" } else { "without metadata" },
-                ),
-                None,
-            ),
-            Event::BrokersJudged(_)
-            | Event::LogRead(_)
-            | Event::Bootstrapped
-            | Event::Rehearsed
-            | Event::BrokersTold
-            | Event::RetryDue => {}
+            Event::FlagsGone => {
+                self.decision = Some(Decision::DualWriteToFinalize);
+                self.warnings.clear();
+            }
+            Event::Finalized => {
+                self.decision = Some(Decision::Finalized);
+                self.warnings.clear();
+                self.progress();
+            }
+            Event::FinalizationRefused(reasons) => self.setback(reasons.join("; "), None),
+            Event::BrokersJudged(_) | Event::Bootstrapped | Event::Rehearsed | Event::BrokersTold | Event::RetryDue => {
+            }
         }
+    }
+
+    fn begin_anew(&mut self, leadership: Option<KraftLeadership>) {
+        self.leadership = leadership;
+        self.holds_role = false;
+        self.decision = None;
+        self.warnings.clear();
+        self.progress();
+    }
+
+    /// Takes a decision: what it waits for is the reason, what it only minds is a warning.
+    fn decided(&mut self, facts: &Facts) {
+        let decision = facts.decision();
+        self.decision = Some(decision);
+        self.warnings = match decision {
+            Decision::DualWriteDisagreed => facts.disagreement(),
+            _ => Vec::new(),
+        };
+        if let Some(reason) = facts.waits_for() {
+            self.setback(reason, facts.refusal.as_ref().map(Error::kind));
+        } else if self.failed_by.is_none() {
+            self.progress();
+        }
+        // Whoever governed ZooKeeper meanwhile has the role now.
+        self.holds_role &= decision != Decision::ZkGoverned;
     }
 
     fn progress(&mut self) {

@@ -1,5 +1,6 @@
 //! The plan: every transition, as a table. `step` looks here, the docs print it, and a test walks it.
 
+use super::decision::Decision as D;
 use super::effect::Effect;
 use super::event::EventKind;
 use super::state::State;
@@ -46,7 +47,8 @@ const fn reclaim(state: State, event: EventKind) -> Transition {
 }
 
 use Effect::{
-    Bootstrap, Claim, Copy, DualWrite, JudgeBrokers, ReadLog, Rehearse, Report, RetryLater, Stop, Sync, TellBrokers,
+    BootstrapKRaft, BootstrapMigration, Claim, Copy, DualWrite, Finalize, JudgeBrokers, Rehearse, Report, RetryLater,
+    Stop, Survey, Sync, TellBrokers,
 };
 use EventKind as On;
 use State as S;
@@ -54,18 +56,31 @@ use State as S;
 /// The whole plan. An event that no row names is ignored: a late answer, say.
 pub const TRANSITIONS: &[Transition] = &[
     // Leadership, in every state: a newer epoch always begins anew, whatever was under way under the old one.
-    any(On::LeadershipGained, S::WaitForControllerQuorum, &[Stop, ReadLog]),
+    any(On::LeadershipGained, S::WaitForControllerQuorum, &[Stop, Survey]),
     any(On::LeadershipLost, S::Inactive, &[Stop]),
-    // What the log says.
-    row(S::WaitForControllerQuorum, On::LogIsEmpty, S::WaitForControllerQuorum, &[Bootstrap]),
-    row(S::WaitForControllerQuorum, On::Bootstrapped, S::WaitForControllerQuorum, &[ReadLog]),
-    row(S::WaitForControllerQuorum, On::LogSaysPreMigration, S::WaitForBrokers, &[JudgeBrokers]),
-    row(S::WaitForControllerQuorum, On::LogSaysMigration, S::BecomeController, &[Claim]),
-    row(S::WaitForControllerQuorum, On::LogSaysNo, S::Blocked, &[Report]),
+    // What the decision table says (`decision.rs`). Where it ends, an election or an operator begins anew.
+    any(On::Decided(D::PlainKRaft), S::Inactive, &[Stop]),
+    any(On::Decided(D::Finalized), S::Inactive, &[Stop]),
+    any(On::Decided(D::RefuseBornInKRaft), S::Blocked, &[Stop, Report]),
+    any(On::Decided(D::RefuseFilledLog), S::Blocked, &[Stop, Report]),
+    any(On::Decided(D::RefuseFrozen), S::Blocked, &[Stop, Report]),
+    any(On::Decided(D::RefuseMarker), S::Blocked, &[Stop, Report]),
+    any(On::Decided(D::RefuseOldCopy), S::Blocked, &[Stop, Report]),
+    any(On::Decided(D::ZkGoverned), S::ZkGoverned, &[Stop, Report]),
+    any(On::Decided(D::BootstrapKRaft), S::WaitForControllerQuorum, &[BootstrapKRaft]),
+    any(On::Decided(D::BootstrapMigration), S::WaitForControllerQuorum, &[BootstrapMigration]),
+    any(On::Decided(D::WaitForControllers), S::WaitForControllerQuorum, &[Report, RetryLater]),
+    any(On::Decided(D::WaitForBrokers), S::WaitForBrokers, &[JudgeBrokers]),
+    any(On::Decided(D::DualWrite), S::BecomeController, &[Claim]),
+    any(On::Decided(D::DualWriteDisagreed), S::BecomeController, &[Report, Claim]),
+    any(On::Decided(D::DualWriteToFinalize), S::BecomeController, &[Claim]),
+    row(S::WaitForControllerQuorum, On::Decided(D::Deposed), S::WaitForControllerQuorum, &[Report, RetryLater]),
+    row(S::BecomeController, On::Decided(D::Deposed), S::BecomeController, &[Report, RetryLater]),
+    row(S::WaitForControllerQuorum, On::Bootstrapped, S::WaitForControllerQuorum, &[Survey]),
     later(S::WaitForControllerQuorum),
     then_later(S::WaitForControllerQuorum, On::FailedClaim),
     then_later(S::WaitForControllerQuorum, On::Deposed),
-    again(S::WaitForControllerQuorum, &[ReadLog]),
+    again(S::WaitForControllerQuorum, &[Survey]),
     // The brokers, and whether everything can be copied: nothing is claimed before both are known.
     row(S::WaitForBrokers, On::BrokersReady, S::WaitForBrokers, &[Rehearse]),
     row(S::WaitForBrokers, On::BrokersWaiting, S::WaitForBrokers, &[Report, RetryLater]),
@@ -74,19 +89,15 @@ pub const TRANSITIONS: &[Transition] = &[
     then_later(S::WaitForBrokers, On::FailedClaim),
     then_later(S::WaitForBrokers, On::Deposed),
     again(S::WaitForBrokers, &[JudgeBrokers]),
-    // The claim. A retry asks the log first: while nothing is copied, brokers may have come since, and the way leads past
-    // them again; once all is copied it leads straight to the claim.
+    // The claim. A retry decides anew: while nothing is copied, brokers may have come since, and the way leads past them
+    // again; once all is copied it leads straight to the claim.
     row(S::BecomeController, On::ClaimedToCopy, S::ZkMigration, &[Copy]),
     row(S::BecomeController, On::ClaimedToSync, S::SyncKRaftToZk, &[Sync]),
     row(S::BecomeController, On::ClaimedToResume, S::KRaftControllerToBrokerComm, &[TellBrokers]),
     later(S::BecomeController),
     then_later(S::BecomeController, On::FailedClaim),
     then_later(S::BecomeController, On::Deposed),
-    again(S::BecomeController, &[ReadLog]),
-    row(S::BecomeController, On::LogIsEmpty, S::WaitForControllerQuorum, &[Bootstrap]),
-    row(S::BecomeController, On::LogSaysPreMigration, S::WaitForBrokers, &[JudgeBrokers]),
-    row(S::BecomeController, On::LogSaysMigration, S::BecomeController, &[Claim]),
-    row(S::BecomeController, On::LogSaysNo, S::Blocked, &[Report]),
+    again(S::BecomeController, &[Survey]),
     // The copy. Nothing of a failed one is visible; it begins again from the start, since ZooKeeper may have moved on.
     row(S::ZkMigration, On::Copied, S::SyncKRaftToZk, &[Sync]),
     reclaim(S::ZkMigration, On::FailedForNow),
@@ -99,6 +110,7 @@ pub const TRANSITIONS: &[Transition] = &[
     reclaim(S::SyncKRaftToZk, On::Deposed),
     // The brokers are told before dual writing starts, so that they know every leader that a change may name.
     row(S::KRaftControllerToBrokerComm, On::BrokersTold, S::DualWrite, &[DualWrite]),
+    row(S::KRaftControllerToBrokerComm, On::BrokersToldToFinalize, S::DualWrite, &[DualWrite, Finalize]),
     later(S::KRaftControllerToBrokerComm),
     reclaim(S::KRaftControllerToBrokerComm, On::FailedClaim),
     reclaim(S::KRaftControllerToBrokerComm, On::Deposed),
@@ -108,6 +120,11 @@ pub const TRANSITIONS: &[Transition] = &[
     reclaim(S::DualWrite, On::FailedForNow),
     reclaim(S::DualWrite, On::FailedClaim),
     reclaim(S::DualWrite, On::Deposed),
+    // The end of it. Whatever forbids it is asked again; nobody is left without dual writing meanwhile.
+    row(S::DualWrite, On::FlagsGone, S::DualWrite, &[Finalize]),
+    row(S::DualWrite, On::FinalizationRefused, S::DualWrite, &[Report, RetryLater]),
+    again(S::DualWrite, &[Finalize]),
+    any(On::Finalized, S::Inactive, &[Stop]),
     // What only an operator can mend.
     any(On::GovernedElsewhere, S::ZkGoverned, &[Stop, Report]),
     any(On::FailedForGood, S::Blocked, &[Stop, Report]),
@@ -125,8 +142,12 @@ pub fn as_markdown() -> String {
     for t in TRANSITIONS {
         let state = t.state.map_or("any", State::name);
         let next = t.next.map_or("same", State::name);
+        let event = match t.event {
+            EventKind::Decided(decision) => format!("decided {decision}"),
+            other => format!("{other:?}"),
+        };
         let effects = t.effects.iter().map(|effect| format!("{effect:?}")).collect::<Vec<_>>().join(", ");
-        text.push_str(&format!("| {state} | {:?} | {next} | {effects} |\n", t.event));
+        text.push_str(&format!("| {state} | {event} | {next} | {effects} |\n"));
     }
     text
 }

@@ -6,7 +6,6 @@ use broker_registry::{Readiness, UnreadyBroker, UnreadyReason};
 use metadata_core::error::{Error, ErrorKind};
 use metadata_core::id::{KRaftLeaderEpoch, NodeId, Position, ZkControllerEpoch, ZkVersion};
 use metadata_core::leadership::{AfterClaim, Fence, KraftLeadership, Leadership, ZkClaim};
-use metadata_core::record::ZkMigrationState;
 use metadata_core::store::{Claimed, SyncReport};
 
 use super::*;
@@ -15,8 +14,28 @@ fn gained(epoch: i32) -> Event {
     Event::LeadershipGained(KraftLeadership { id: NodeId(3000), epoch: KRaftLeaderEpoch(epoch) })
 }
 
-fn log(state: ZkMigrationState, has_cluster_metadata: bool) -> Event {
-    Event::LogRead(LogFacts { empty: false, state, has_cluster_metadata })
+/// Facts of a controller with the flag whose peers agree.
+fn facts(log: LogFinding, marker: MarkerFinding) -> Event {
+    Event::Surveyed(Facts { log, own: true, peers: Peers::none(true), marker, refusal: None })
+}
+
+fn empty_log() -> Event {
+    facts(LogFinding::Empty, MarkerFinding::Absent)
+}
+
+fn nothing_copied() -> Event {
+    facts(LogFinding::Pre, MarkerFinding::Absent)
+}
+
+fn copied() -> Event {
+    facts(LogFinding::Migration, MarkerFinding::Written)
+}
+
+/// Facts of a controller whose flag is gone, as those of its peers are.
+fn flags_gone() -> Event {
+    let peers = Peers::none(false);
+    let (log, marker) = (LogFinding::Migration, MarkerFinding::Written);
+    Event::Surveyed(Facts { log, own: false, peers, marker, refusal: None })
 }
 
 fn ready() -> Event {
@@ -64,14 +83,10 @@ fn walk(story: impl IntoIterator<Item = (Event, &'static [Effect], State)>) -> D
 fn until_dual_write() -> Vec<(Event, &'static [Effect], State)> {
     use Effect::*;
     vec![
-        (gained(1), &[Stop, ReadLog], State::WaitForControllerQuorum),
-        (
-            Event::LogRead(LogFacts { empty: true, state: ZkMigrationState::None, has_cluster_metadata: false }),
-            &[Bootstrap],
-            State::WaitForControllerQuorum,
-        ),
-        (Event::Bootstrapped, &[ReadLog], State::WaitForControllerQuorum),
-        (log(ZkMigrationState::PreMigration, false), &[JudgeBrokers], State::WaitForBrokers),
+        (gained(1), &[Stop, Survey], State::WaitForControllerQuorum),
+        (empty_log(), &[BootstrapMigration], State::WaitForControllerQuorum),
+        (Event::Bootstrapped, &[Survey], State::WaitForControllerQuorum),
+        (nothing_copied(), &[JudgeBrokers], State::WaitForBrokers),
         (waiting(), &[Report, RetryLater], State::WaitForBrokers),
         (Event::RetryDue, &[JudgeBrokers], State::WaitForBrokers),
         (ready(), &[Rehearse], State::WaitForBrokers),
@@ -94,8 +109,8 @@ fn a_first_migration_goes_from_an_empty_log_to_dual_write() {
 fn a_restarted_controller_resumes_without_copying() {
     use Effect::*;
     walk([
-        (gained(2), &[Stop, ReadLog] as &[_], State::WaitForControllerQuorum),
-        (log(ZkMigrationState::Migration, true), &[Claim], State::BecomeController),
+        (gained(2), &[Stop, Survey] as &[_], State::WaitForControllerQuorum),
+        (copied(), &[Claim], State::BecomeController),
         (claimed(AfterClaim::Resume), &[TellBrokers], State::KRaftControllerToBrokerComm),
         (Event::BrokersTold, &[DualWrite], State::DualWrite),
     ]);
@@ -105,8 +120,8 @@ fn a_restarted_controller_resumes_without_copying() {
 fn a_crash_between_the_copys_end_and_the_marker_is_healed_by_a_sync() {
     use Effect::*;
     walk([
-        (gained(2), &[Stop, ReadLog] as &[_], State::WaitForControllerQuorum),
-        (log(ZkMigrationState::Migration, true), &[Claim], State::BecomeController),
+        (gained(2), &[Stop, Survey] as &[_], State::WaitForControllerQuorum),
+        (copied(), &[Claim], State::BecomeController),
         (claimed(AfterClaim::FullSync), &[Sync], State::SyncKRaftToZk),
         (Event::Synced(SyncReport::default()), &[TellBrokers], State::KRaftControllerToBrokerComm),
     ]);
@@ -116,7 +131,7 @@ fn a_crash_between_the_copys_end_and_the_marker_is_healed_by_a_sync() {
 fn a_newer_epoch_begins_anew_in_every_state() {
     for state in State::ALL {
         let mut driver = Driver { state, ..Driver::default() };
-        assert_eq!(step(&mut driver, gained(9)), &[Effect::Stop, Effect::ReadLog], "{state}");
+        assert_eq!(step(&mut driver, gained(9)), &[Effect::Stop, Effect::Survey], "{state}");
         assert_eq!(driver.state, State::WaitForControllerQuorum, "{state}");
         assert_eq!(driver.claimed, None, "the claim of an older epoch is forgotten in {state}");
     }
@@ -141,20 +156,113 @@ fn news_of_an_older_epoch_changes_nothing() {
 }
 
 #[test]
-fn a_log_that_cannot_be_migrated_into_blocks_and_says_why() {
-    for (state, with_metadata) in [
-        (ZkMigrationState::None, true),
-        (ZkMigrationState::None, false),
-        (ZkMigrationState::PreMigration, true),
-        (ZkMigrationState::PostMigration, true),
+fn what_the_decision_refuses_blocks_and_says_why_and_what_would_help() {
+    for (log, marker, refusal, texts) in [
+        (LogFinding::Born, MarkerFinding::NotAsked, None, ["NONE", "freshly formatted"]),
+        (LogFinding::PreFilled, MarkerFinding::NotAsked, None, ["PRE_MIGRATION", "freshly formatted"]),
+        (LogFinding::Pre, MarkerFinding::Refused, Some(ErrorKind::Invalid), ["it is foreign", "foreign"]),
+        (LogFinding::Pre, MarkerFinding::Written, None, ["old copy", "newest"]),
+        (LogFinding::Migration, MarkerFinding::Ahead, Some(ErrorKind::Corrupt), ["it is foreign", "foreign"]),
     ] {
         let mut driver = Driver::default();
         step(&mut driver, gained(1));
-        assert_eq!(step(&mut driver, log(state, with_metadata)), &[Effect::Report]);
-        assert_eq!(driver.state, State::Blocked);
-        let reason = driver.reason.unwrap_or_default();
-        assert!(reason.contains(&state.to_string()) && reason.contains("freshly formatted"), "{reason}");
+        let refusal = refusal.map(|kind| Error::not_applied(kind, "it is foreign"));
+        let kind = refusal.as_ref().map(Error::kind);
+        let facts = Facts { log, own: true, peers: Peers::none(true), marker, refusal };
+        assert_eq!(step(&mut driver, Event::Surveyed(facts)), [Effect::Stop, Effect::Report]);
+        assert_eq!((driver.state, driver.failed_by), (State::Blocked, kind));
+        let reason = driver.reason.clone().unwrap_or_default();
+        assert!(texts.iter().all(|text| reason.contains(text)), "{log:?}: {reason}");
+        assert_eq!(step(&mut driver, Event::RetryDue), &[] as &[Effect]);
     }
+}
+
+#[test]
+fn a_controller_without_the_flag_leaves_a_frozen_log_alone_and_says_so() {
+    let mut driver = Driver::default();
+    step(&mut driver, gained(1));
+    let facts = Facts {
+        log: LogFinding::Pre,
+        own: false,
+        peers: Peers { flags: PeerFlags::Everywhere, disagreeing: vec![] },
+        marker: MarkerFinding::NotAsked,
+        refusal: None,
+    };
+    assert_eq!(step(&mut driver, Event::Surveyed(facts)), [Effect::Stop, Effect::Report]);
+    assert_eq!((driver.state, driver.decision), (State::Blocked, Some(Decision::RefuseFrozen)));
+    assert!(driver.reason.is_some_and(|reason| reason.contains("zookeeper.metadata.migration.enable")));
+}
+
+#[test]
+fn a_plain_or_finalized_cluster_is_healthy_and_has_nothing_to_do() {
+    for (log, own, decision) in [
+        (LogFinding::Born, false, Decision::PlainKRaft),
+        (LogFinding::Post, false, Decision::Finalized),
+        (LogFinding::Post, true, Decision::Finalized),
+    ] {
+        let mut driver = Driver::default();
+        step(&mut driver, gained(1));
+        let facts = Facts { log, own, peers: Peers::none(own), marker: MarkerFinding::NotAsked, refusal: None };
+        assert_eq!(step(&mut driver, Event::Surveyed(facts)), [Effect::Stop]);
+        let seen = (driver.state, driver.decision, driver.reason);
+        assert_eq!(seen, (State::Inactive, Some(decision), None));
+    }
+}
+
+#[test]
+fn controllers_that_disagree_are_named_and_asked_again() {
+    let disagree = |log| Facts {
+        log,
+        own: true,
+        peers: Peers { flags: PeerFlags::Mixed, disagreeing: vec!["controller 7 lacks it".into()] },
+        marker: MarkerFinding::Unwritten,
+        refusal: None,
+    };
+    let mut driver = Driver::default();
+    step(&mut driver, gained(1));
+    let orders = step(&mut driver, Event::Surveyed(disagree(LogFinding::Pre)));
+    assert_eq!((orders, driver.state), (vec![Effect::Report, Effect::RetryLater], State::WaitForControllerQuorum));
+    assert!(driver.reason.as_ref().is_some_and(|reason| reason.contains("controller 7 lacks it")));
+    assert_eq!(step(&mut driver, Event::RetryDue), [Effect::Survey]);
+    assert_eq!(step(&mut driver, nothing_copied()), [Effect::JudgeBrokers]);
+    assert_eq!((&driver.reason, driver.attempt), (&None, 0));
+
+    // Once all is copied it goes on, and warns.
+    let mut driver = Driver::default();
+    step(&mut driver, gained(1));
+    let orders = step(&mut driver, Event::Surveyed(disagree(LogFinding::Migration)));
+    assert_eq!((orders, driver.state), (vec![Effect::Report, Effect::Claim], State::BecomeController));
+    assert_eq!((&driver.reason, driver.warnings.len()), (&None, 2));
+}
+
+#[test]
+fn without_any_flag_it_dual_writes_until_it_may_finalize_and_then_never_again() {
+    use Effect::*;
+    let refused = || Event::FinalizationRefused(vec!["broker 1 is alive".into()]);
+    let mut driver = walk([
+        (gained(2), &[Stop, Survey] as &[_], State::WaitForControllerQuorum),
+        (flags_gone(), &[Claim], State::BecomeController),
+        (claimed(AfterClaim::Resume), &[TellBrokers], State::KRaftControllerToBrokerComm),
+        (Event::BrokersTold, &[DualWrite, Finalize], State::DualWrite),
+        (refused(), &[Report, RetryLater], State::DualWrite),
+        (Event::RetryDue, &[Finalize], State::DualWrite),
+        (refused(), &[Report, RetryLater], State::DualWrite),
+    ]);
+    assert_eq!((driver.reason.as_deref(), driver.attempt), (Some("broker 1 is alive"), 2));
+    step(&mut driver, Event::RetryDue);
+    assert_eq!(step(&mut driver, Event::Finalized), [Stop]);
+    assert_eq!((driver.state, driver.decision, &driver.reason), (State::Inactive, Some(Decision::Finalized), &None));
+    // Whatever comes late, nothing is ordered any more.
+    for late in [Event::RetryDue, Event::InStep, Event::BrokersTold, Event::FlagsGone, refused()] {
+        assert_eq!(step(&mut driver, late), &[] as &[Effect]);
+    }
+}
+
+#[test]
+fn flags_that_go_while_it_dual_writes_lead_to_finalization() {
+    let mut driver = walk(until_dual_write());
+    assert_eq!(step(&mut driver, Event::FlagsGone), [Effect::Finalize]);
+    assert_eq!(driver.decision, Some(Decision::DualWriteToFinalize));
 }
 
 #[test]
@@ -202,6 +310,26 @@ fn no_failure_is_dropped_and_none_ends_in_silence() {
     }
 }
 
+/// What a survey may lead to. (It looks at ZooKeeper by itself, so that decision is never its answer.)
+const SURVEYED: [EventKind; 16] = [
+    EventKind::Decided(Decision::BootstrapKRaft),
+    EventKind::Decided(Decision::BootstrapMigration),
+    EventKind::Decided(Decision::PlainKRaft),
+    EventKind::Decided(Decision::Finalized),
+    EventKind::Decided(Decision::WaitForControllers),
+    EventKind::Decided(Decision::WaitForBrokers),
+    EventKind::Decided(Decision::DualWrite),
+    EventKind::Decided(Decision::DualWriteDisagreed),
+    EventKind::Decided(Decision::DualWriteToFinalize),
+    EventKind::Decided(Decision::Deposed),
+    EventKind::Decided(Decision::ZkGoverned),
+    EventKind::Decided(Decision::RefuseBornInKRaft),
+    EventKind::Decided(Decision::RefuseFilledLog),
+    EventKind::Decided(Decision::RefuseFrozen),
+    EventKind::Decided(Decision::RefuseMarker),
+    EventKind::Decided(Decision::RefuseOldCopy),
+];
+
 #[test]
 fn orders_that_answer_are_answered_wherever_they_are_given() {
     // For each state that orders something, some answer to it leads on, and a passing failure is handled.
@@ -210,13 +338,8 @@ fn orders_that_answer_are_answered_wherever_they_are_given() {
         for state in states {
             for effect in row.effects {
                 let answers: &[EventKind] = match effect {
-                    Effect::ReadLog => &[
-                        EventKind::LogIsEmpty,
-                        EventKind::LogSaysPreMigration,
-                        EventKind::LogSaysMigration,
-                        EventKind::LogSaysNo,
-                    ],
-                    Effect::Bootstrap => &[EventKind::Bootstrapped],
+                    Effect::Survey => &SURVEYED,
+                    Effect::BootstrapKRaft | Effect::BootstrapMigration => &[EventKind::Bootstrapped],
                     Effect::JudgeBrokers => &[EventKind::BrokersReady, EventKind::BrokersWaiting],
                     Effect::Rehearse => &[EventKind::Rehearsed, EventKind::BrokersWaiting, EventKind::FailedClaim],
                     Effect::Claim => &[
@@ -231,6 +354,7 @@ fn orders_that_answer_are_answered_wherever_they_are_given() {
                     Effect::TellBrokers => &[EventKind::BrokersTold],
                     Effect::DualWrite => &[EventKind::InStep, EventKind::Deposed, EventKind::FailedClaim],
                     Effect::RetryLater => &[EventKind::RetryDue],
+                    Effect::Finalize => &[EventKind::FinalizationRefused, EventKind::Finalized],
                     Effect::Stop | Effect::Report => continue,
                 };
                 for answer in answers.iter().chain([&EventKind::FailedForGood]) {
@@ -277,7 +401,7 @@ fn attempts_count_failures_in_a_row_and_only_what_moves_data_clears_them() {
         );
         assert_eq!((driver.attempt, driver.reason.as_deref()), (attempt, Some("it failed")));
         step(&mut driver, Event::RetryDue);
-        step(&mut driver, log(ZkMigrationState::Migration, true));
+        step(&mut driver, copied());
         step(&mut driver, claimed(AfterClaim::Resume));
         step(&mut driver, Event::BrokersTold);
         assert_eq!(driver.state, State::DualWrite);
@@ -302,8 +426,8 @@ fn an_answer_of_an_older_epoch_changes_nothing() {
         Event::Synced(SyncReport::default()),
     ] {
         let mut driver = walk([
-            (gained(2), &[Effect::Stop, Effect::ReadLog] as &[_], State::WaitForControllerQuorum),
-            (log(ZkMigrationState::PreMigration, false), &[Effect::JudgeBrokers], State::WaitForBrokers),
+            (gained(2), &[Effect::Stop, Effect::Survey] as &[_], State::WaitForControllerQuorum),
+            (nothing_copied(), &[Effect::JudgeBrokers], State::WaitForBrokers),
             (ready(), &[Effect::Rehearse], State::WaitForBrokers),
             (Event::Rehearsed, &[Effect::Claim], State::BecomeController),
             (claimed(AfterClaim::Copy), &[Effect::Copy], State::ZkMigration),
@@ -320,8 +444,8 @@ fn before_the_copy_every_retry_looks_at_the_brokers_again() {
     use Effect::*;
     let to_the_copy = || {
         walk([
-            (gained(1), &[Stop, ReadLog] as &[_], State::WaitForControllerQuorum),
-            (log(ZkMigrationState::PreMigration, false), &[JudgeBrokers], State::WaitForBrokers),
+            (gained(1), &[Stop, Survey] as &[_], State::WaitForControllerQuorum),
+            (nothing_copied(), &[JudgeBrokers], State::WaitForBrokers),
             (ready(), &[Rehearse], State::WaitForBrokers),
             (Event::Rehearsed, &[Claim], State::BecomeController),
         ])
@@ -332,8 +456,8 @@ fn before_the_copy_every_retry_looks_at_the_brokers_again() {
     step(&mut failed_copy, claimed(AfterClaim::Copy));
     step(&mut failed_copy, failed(ErrorKind::Unavailable));
     for mut driver in [failed_claim, failed_copy] {
-        assert_eq!(step(&mut driver, Event::RetryDue), [ReadLog]);
-        assert_eq!(step(&mut driver, log(ZkMigrationState::PreMigration, false)), [JudgeBrokers]);
+        assert_eq!(step(&mut driver, Event::RetryDue), [Survey]);
+        assert_eq!(step(&mut driver, nothing_copied()), [JudgeBrokers]);
         assert_eq!(step(&mut driver, waiting()), [Report, RetryLater], "a broker came meanwhile");
         assert_eq!(driver.state, State::WaitForBrokers);
     }
@@ -355,7 +479,7 @@ fn the_role_outlasts_the_claim_until_another_leads_or_governs() {
 fn a_failure_stays_the_reason_while_the_brokers_are_looked_at_again_and_a_verdict_does_not() {
     let mut driver = Driver::default();
     step(&mut driver, gained(1));
-    step(&mut driver, log(ZkMigrationState::PreMigration, false));
+    step(&mut driver, nothing_copied());
     step(&mut driver, waiting());
     assert_eq!((driver.reason.is_some(), driver.failed_by), (true, None));
     step(&mut driver, Event::RetryDue);

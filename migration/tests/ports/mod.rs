@@ -1,6 +1,7 @@
 //! The in-memory log and store behind ports that can stop at any call, fail, and keep a journal.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking, in its supporting functions too")]
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,6 +13,7 @@ use metadata_core::id::{Offset, Position};
 use metadata_core::image::MetadataImage;
 use metadata_core::leadership::{Expected, KraftLeadership, LogExtent};
 use metadata_core::log::{Append, LeaderAndEpoch, LogBatch, MetadataLog};
+use metadata_core::projection::{Comparison, FamilyCounts, Projection};
 use metadata_core::record::VersionedRecord;
 use metadata_core::store::{
     Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, Survey, SyncReport, Txn,
@@ -33,8 +35,12 @@ pub(crate) struct Calls {
     pub(crate) loading: watch::Sender<bool>,
     /// So many claims are refused as if ZooKeeper were away.
     pub(crate) claims_failing: AtomicUsize,
+    /// So many surveys too.
+    pub(crate) surveys_failing: AtomicUsize,
     /// So many loads find something that can't be copied.
     pub(crate) loads_refused: AtomicUsize,
+    /// So many comparisons find a difference.
+    pub(crate) differing: AtomicUsize,
     /// So many reads of the log find that it has grown once more.
     pub(crate) growing: AtomicUsize,
 }
@@ -58,7 +64,9 @@ impl Calls {
             stopped: watch::Sender::new(None),
             loading: watch::Sender::new(true),
             claims_failing: AtomicUsize::new(0),
+            surveys_failing: AtomicUsize::new(0),
             loads_refused: AtomicUsize::new(0),
+            differing: AtomicUsize::new(0),
             growing: AtomicUsize::new(0),
         })
     }
@@ -194,7 +202,7 @@ impl MetadataStore for Store {
 
     async fn survey(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Survey> {
         self.1.pass("survey").await;
-        if take(&self.1.claims_failing) {
+        if take(&self.1.surveys_failing) {
             return Err(Error::not_applied(ErrorKind::Unavailable, "the server can't be reached"));
         }
         self.0.survey(leadership, expected).await
@@ -213,6 +221,19 @@ impl MetadataStore for Store {
     async fn writer(&self, claimed: Claimed) -> Result<Box<dyn StoreWriter>> {
         self.1.pass("writer").await;
         Ok(Box::new(Writer(self.0.writer(claimed).await?, Arc::clone(&self.1))))
+    }
+}
+
+/// Compares the store with an image, as one entity.
+pub(crate) struct Compared(pub(crate) MemStore, pub(crate) Arc<Calls>);
+
+#[async_trait]
+impl Projection for Compared {
+    async fn compare(&self, image: &MetadataImage, _differences_max: usize) -> Result<Comparison> {
+        self.1.pass("compare").await;
+        let equal = self.0.image().same_metadata(image) && !take(&self.1.differing);
+        let counts = FamilyCounts { compared: 1, divergent: u64::from(!equal), ..FamilyCounts::default() };
+        Ok(Comparison { families: [("all".to_owned(), counts)].into(), ..Comparison::default() })
     }
 }
 

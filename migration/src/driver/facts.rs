@@ -1,0 +1,216 @@
+//! What a decision is made on, gathered by the runner.
+
+use std::collections::BTreeMap;
+
+use metadata_core::controllers::ControllerAnnouncement;
+use metadata_core::error::{Error, ErrorKind};
+use metadata_core::id::{NodeId, Offset};
+use metadata_core::image::MetadataImage;
+use metadata_core::record::ZkMigrationState;
+use metadata_core::store::Survey;
+
+use super::decision::{Decision, LogFinding, MarkerFinding, PeerFlags, decide};
+
+/// Everything that the active controller decides on.
+#[derive(Debug)]
+pub struct Facts {
+    /// What the log says.
+    pub log: LogFinding,
+    /// Our own flag.
+    pub own: bool,
+    /// The other voters.
+    pub peers: Peers,
+    /// What ZooKeeper says.
+    pub marker: MarkerFinding,
+    /// Why ZooKeeper can't be claimed, in words, where `marker` says that it can't.
+    pub refusal: Option<Error>,
+}
+
+impl Facts {
+    /// The decision of the table.
+    pub fn decision(&self) -> Decision {
+        decide(self.log, self.own, self.peers.flags, self.marker)
+    }
+}
+
+impl Facts {
+    /// Why the decision keeps the migration waiting or ends it, and what would help; `None` when it leads on.
+    pub(super) fn waits_for(&self) -> Option<String> {
+        let refusal = || self.refusal.as_ref().map(|error| crate::failure::chain(error));
+        match self.decision() {
+            Decision::WaitForControllers => Some(self.disagreement().join("; ")),
+            Decision::Deposed | Decision::ZkGoverned | Decision::RefuseMarker => refusal(),
+            Decision::RefuseOldCopy => refusal().or_else(|| {
+                Some(
+                    "ZooKeeper holds what this log has copied once, and the log knows nothing of it: the data directory \
+                     is an old copy; start the controller on its newest one"
+                        .to_owned(),
+                )
+            }),
+            Decision::RefuseBornInKRaft => Some(
+                "the metadata log is in state NONE: this cluster was created in KRaft mode and has nothing to migrate. \
+                 Remove zookeeper.metadata.migration.enable; to migrate another cluster, start with a freshly formatted \
+                 directory"
+                    .to_owned(),
+            ),
+            Decision::RefuseFilledLog => Some(
+                "the metadata log is in state PRE_MIGRATION with metadata in it that no copy put there, and can't be \
+                 migrated into; start with a freshly formatted directory"
+                    .to_owned(),
+            ),
+            Decision::RefuseFrozen => Some(
+                "the metadata log is in state PRE_MIGRATION, so no metadata can be changed until the copy is made, and this \
+                 controller lacks zookeeper.metadata.migration.enable; set it, or let a controller lead that has it"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+
+    /// Who disagrees about the flag, a sentence each, and what must become of it.
+    pub(super) fn disagreement(&self) -> Vec<String> {
+        let mut sentences = self.peers.disagreeing.clone();
+        let own = if self.own { "has" } else { "lacks" };
+        sentences.push(match self.log {
+            LogFinding::Migration => format!(
+                "this controller {own} zookeeper.metadata.migration.enable, and nothing is finalized until no controller \
+                 has it"
+            ),
+            _ => format!(
+                "this controller {own} zookeeper.metadata.migration.enable, and a migration starts once every controller \
+                 has it"
+            ),
+        });
+        sentences
+    }
+}
+
+/// The flags of the other voters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peers {
+    /// Together.
+    pub flags: PeerFlags,
+    /// Each voter that differs from what we have, or tells nothing, in words.
+    pub disagreeing: Vec<String>,
+}
+
+impl Peers {
+    /// No other voter: nobody disagrees.
+    pub fn none(own: bool) -> Self {
+        Self { flags: if own { PeerFlags::Everywhere } else { PeerFlags::Nowhere }, disagreeing: Vec::new() }
+    }
+
+    /// Nothing can be told about them.
+    pub fn unknown() -> Self {
+        let disagreeing = vec!["what the other controllers announce can't be told now".to_owned()];
+        Self { flags: PeerFlags::Mixed, disagreeing }
+    }
+
+    /// Judges what the voters announce. `voters` may hold ourselves, who know our own flag best.
+    pub fn of(voters: &BTreeMap<NodeId, Option<ControllerAnnouncement>>, own_id: NodeId, own: bool) -> Self {
+        let others = || voters.iter().filter(|(id, _)| **id != own_id);
+        let flags: Vec<Option<bool>> =
+            others().map(|(_, told)| told.as_ref().map(|told| told.migration_enabled)).collect();
+        let disagreeing = others().filter_map(|(id, told)| match told {
+            None => Some(format!("controller {id} has not told whether zookeeper.metadata.migration.enable is set")),
+            Some(told) if told.migration_enabled == own => None,
+            Some(told) => {
+                let has = if told.migration_enabled { "has" } else { "lacks" };
+                Some(format!("controller {id} {has} zookeeper.metadata.migration.enable"))
+            }
+        });
+        let flags = match flags.as_slice() {
+            [] => return Self::none(own),
+            all if all.iter().all(|flag| *flag == Some(true)) => PeerFlags::Everywhere,
+            all if all.iter().all(|flag| *flag == Some(false)) => PeerFlags::Nowhere,
+            _ => PeerFlags::Mixed,
+        };
+        Self { flags, disagreeing: disagreeing.collect() }
+    }
+}
+
+impl LogFinding {
+    /// Judges an image at the log's end.
+    pub fn of(image: &MetadataImage) -> Self {
+        let free = image.is_free_of_cluster_metadata();
+        match image.zk_migration_state() {
+            _ if free && image.features().metadata_version().is_none() => Self::Empty,
+            ZkMigrationState::PreMigration if free => Self::Pre,
+            ZkMigrationState::PreMigration => Self::PreFilled,
+            ZkMigrationState::Migration => Self::Migration,
+            ZkMigrationState::PostMigration => Self::Post,
+            // State ZK is what a broker's metric says and never stands in a log.
+            ZkMigrationState::None | ZkMigrationState::Zk => Self::Born,
+        }
+    }
+}
+
+impl MarkerFinding {
+    /// Judges what a look at ZooKeeper gave.
+    ///
+    /// # Errors
+    /// What says nothing about the marker: ZooKeeper could not be asked.
+    pub fn of(survey: Result<Survey, Error>) -> Result<(Self, Option<Error>), Error> {
+        let refused = match survey {
+            Ok(Survey { claimed_before: false, .. }) => return Ok((Self::Absent, None)),
+            // Offset 0 alone is what a log begins with.
+            Ok(Survey { position, .. }) if position.last().is_none_or(|last| last <= Offset(0)) => {
+                return Ok((Self::Unwritten, None));
+            }
+            Ok(_) => return Ok((Self::Written, None)),
+            Err(refused) => refused,
+        };
+        let finding = match refused.kind() {
+            ErrorKind::ControllerFenced => Self::Newer,
+            ErrorKind::GovernedElsewhere => Self::Governed,
+            ErrorKind::Corrupt => Self::Ahead,
+            ErrorKind::Invalid | ErrorKind::Unsupported => Self::Refused,
+            _ => return Err(refused),
+        };
+        Ok((finding, Some(refused)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metadata_core::metadata_version::{MetadataVersion, MetadataVersionRange};
+
+    use super::*;
+
+    fn told(flag: bool) -> Option<ControllerAnnouncement> {
+        Some(ControllerAnnouncement {
+            migration_enabled: flag,
+            metadata_versions: MetadataVersionRange::only(MetadataVersion::V3_9_IV0),
+            zookeeper_fingerprint: None,
+        })
+    }
+
+    #[test]
+    fn voters_that_tell_nothing_agree_with_nobody() {
+        let table = [
+            (vec![], true, PeerFlags::Everywhere, vec![]),
+            (vec![], false, PeerFlags::Nowhere, vec![]),
+            (vec![told(true), told(true)], true, PeerFlags::Everywhere, vec![]),
+            (vec![told(false), told(false)], false, PeerFlags::Nowhere, vec![]),
+            (vec![told(false), told(false)], true, PeerFlags::Nowhere, vec![1, 2]),
+            (vec![told(true), told(false)], true, PeerFlags::Mixed, vec![2]),
+            (vec![told(true), None], true, PeerFlags::Mixed, vec![2]),
+            (vec![None, None], false, PeerFlags::Mixed, vec![1, 2]),
+        ];
+        for (others, own, flags, named) in table {
+            let shown = format!("{others:?} {own}");
+            let mut voters: BTreeMap<_, _> = (1..).map(NodeId).zip(others).collect();
+            // What we announced ourselves is not asked.
+            voters.insert(NodeId(9), told(!own));
+            if voters.len() == 1 {
+                voters.clear();
+            }
+            let peers = Peers::of(&voters, NodeId(9), own);
+            assert_eq!(peers.flags, flags, "{shown}");
+            assert_eq!(peers.disagreeing.len(), named.len(), "{shown}");
+            for (text, id) in peers.disagreeing.iter().zip(named) {
+                assert!(text.contains(&format!("controller {id} ")), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! A look at a running migration, and a few words to it.
+
+use std::sync::Arc;
+
+use metadata_core::error::{Error, ErrorKind, Result};
+use metadata_core::image::MetadataImage;
+use metadata_core::record::ZkMigrationState;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::driver::State;
+use crate::dual_write::HoldRequest;
+use crate::finalization::{Finalization, FinalizeOptions, not_dual_writing};
+use crate::status::Status;
+
+/// What is asked of the runner.
+pub(super) enum Word {
+    /// Make dual writing stand still.
+    Hold(HoldRequest),
+    /// Finalize.
+    Finalize(FinalizeOptions, oneshot::Sender<Result<Finalization>>),
+}
+
+/// A look at a running migration, and a few words to it. Clones are of the same migration.
+#[derive(Clone)]
+pub struct MigrationHandle {
+    pub(super) status: watch::Receiver<Status>,
+    pub(super) words: mpsc::Sender<Word>,
+    pub(super) stop: Arc<watch::Sender<bool>>,
+}
+
+/// A migration that stands still: ZooKeeper holds exactly [`Held::image`] until this is dropped.
+pub struct Held {
+    /// What ZooKeeper holds.
+    pub image: MetadataImage,
+    _release: oneshot::Sender<()>,
+}
+
+impl MigrationHandle {
+    /// The newest status, to look at or to wait on.
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Writes what the log has now, settles it, and makes dual writing stand still until the answer is dropped. The log
+    /// goes on.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing is dual-written now, or dual writing stopped meanwhile.
+    pub async fn hold(&self) -> Result<Held> {
+        let not_writing = || {
+            let message = match self.status.borrow().state {
+                State::DualWrite => "dual writing can't stand still now: ZooKeeper does not answer".to_owned(),
+                state => {
+                    format!("the migration is in state {state} and writes nothing to ZooKeeper; wait for DUAL_WRITE")
+                }
+            };
+            Error::not_applied(ErrorKind::Unavailable, message)
+        };
+        let (answer, image) = oneshot::channel();
+        let (release, released) = oneshot::channel();
+        self.words.send(Word::Hold(HoldRequest { answer, released })).await.map_err(|_| not_writing())?;
+        let image = image.await.map_err(|_| not_writing())??;
+        Ok(Held { image, _release: release })
+    }
+
+    /// Finalizes the migration, by the operator's word, which counts as this controller's flag being gone. The guards of
+    /// [`crate::finalization`] are asked first; ZooKeeper is compared as a whole, and dual writing stands still meanwhile.
+    /// Once the answer is [`Finalization::Done`], not one write to ZooKeeper is made any more, and no way leads back.
+    ///
+    /// # Errors
+    /// Not applied, `Unavailable`: nothing is dual-written now, or ZooKeeper could not be compared. Unknown: dual writing
+    /// stopped before the answer; the migration state in the status tells what came of it.
+    pub async fn finalize(&self, options: FinalizeOptions) -> Result<Finalization> {
+        let now = || {
+            let status = self.status.borrow();
+            (status.state, status.log_state, status.log_end)
+        };
+        let (state, log_state, log_end) = now();
+        if log_state == ZkMigrationState::PostMigration {
+            return Ok(Finalization::Done(log_end));
+        }
+        if state != State::DualWrite {
+            return Err(not_dual_writing(state));
+        }
+        let (answer, answered) = oneshot::channel();
+        let asked = self.words.send(Word::Finalize(options, answer)).await;
+        asked.map_err(|_| Error::not_applied(ErrorKind::Unavailable, "the migration has been stopped"))?;
+        answered.await.unwrap_or_else(|_| {
+            Err(Error::unknown(
+                ErrorKind::Unavailable,
+                "dual writing stopped before the migration was finalized, or just then; `status` tells which",
+            ))
+        })
+    }
+
+    /// Ends [`Migration::run`](super::Migration::run) after the event at hand. What is in flight may or may not happen; the
+    /// next run finds out.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+}

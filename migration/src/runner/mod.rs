@@ -1,0 +1,478 @@
+//! The runner: carries out what the driver orders, and answers with events. One order is under way at a time; `Stop`
+//! drops it. An answer carries the epoch of its order, and the driver takes none of another epoch.
+
+#![expect(clippy::disallowed_methods, reason = "the runner is where time passes: attempts are made later")]
+
+mod bootstrap;
+mod handle;
+mod options;
+mod order;
+mod watched;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use broker_registry::Presence;
+use metadata_core::brokers::BrokerIds;
+use metadata_core::controllers::Controllers;
+use metadata_core::error::Result;
+use metadata_core::id::{KRaftLeaderEpoch, Position};
+use metadata_core::leadership::KraftLeadership;
+use metadata_core::log::LeaderAndEpoch;
+use metadata_core::record::ZkMigrationState;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+pub use self::handle::{Held, MigrationHandle};
+pub use self::options::{MigrationOptions, RetryPolicy};
+
+use self::handle::Word;
+use self::order::{Claim, Shared, Work};
+use self::watched::{Brokers, Voters, Watched, next_brokers, next_voters};
+use crate::driver::{Answer, Driver, Effect, Event, Order, PeerFlags, Peers, State};
+use crate::dual_write::{Acknowledged, DualWriteProgress, FinalizeRequest, Request};
+use crate::finalization::{Finalization, FinalizeOptions, blockers, not_dual_writing};
+use crate::ports::Ports;
+use crate::status::{Status, Waiting};
+
+/// The order under way.
+struct UnderWay {
+    epoch: Option<KRaftLeaderEpoch>,
+    work: Work,
+}
+
+/// When to try again, and in which epoch that was decided. A deadline, not a pause: whatever else happens meanwhile, the
+/// attempt comes.
+#[derive(Clone, Copy)]
+struct Retry {
+    at: Instant,
+    epoch: Option<KRaftLeaderEpoch>,
+}
+
+/// A request of the driver itself to finalize, until it is answered.
+struct Finalizing {
+    epoch: Option<KRaftLeaderEpoch>,
+    answer: oneshot::Receiver<Result<Finalization>>,
+}
+
+/// A migration that can be run.
+pub struct Migration {
+    shared: Shared,
+    options: MigrationOptions,
+    driver: Driver,
+    claim: Claim,
+    presence: Presence,
+    zookeeper_at: Option<Position>,
+    sync: Option<metadata_core::store::SyncReport>,
+    to_writer: Option<mpsc::Sender<Request>>,
+    finalizing: Option<Finalizing>,
+    retry: Option<Retry>,
+    /// Since when the driver is in its state, and since when it waits for something.
+    since: Instant,
+    waiting_since: Option<Instant>,
+    status: watch::Sender<Status>,
+    inputs: Option<Inputs>,
+}
+
+/// What the loop listens to, beside the log.
+struct Inputs {
+    broker_ids: Box<dyn BrokerIds>,
+    controllers: Box<dyn Controllers>,
+    words: mpsc::Receiver<Word>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Migration {
+    /// A migration over these ports, and a handle on it.
+    pub fn new(ports: Ports, options: MigrationOptions) -> (Self, MigrationHandle) {
+        let (stop_sender, stop) = watch::channel(false);
+        let (word_sender, words) = mpsc::channel(8);
+        let since = Instant::now();
+        let status = watch::Sender::new(Status::first(&ports.log.image(), since));
+        let handle = MigrationHandle { status: status.subscribe(), words: word_sender, stop: Arc::new(stop_sender) };
+        let migration = Self {
+            shared: Shared {
+                log: ports.log,
+                zookeeper: ports.zookeeper,
+                projection: ports.projection,
+                assigned_replicas: ports.assigned_replicas,
+                brokers: Arc::new(watch::Sender::new(Watched::NotYet)),
+                voters: Arc::new(watch::Sender::new(Watched::NotYet)),
+                copy: Arc::default(),
+                dual_write: Arc::new(watch::Sender::new(DualWriteProgress::default())),
+                acknowledged: Acknowledged::default(),
+                overrules: Arc::new(AtomicBool::new(options.overrule_zk_governed)),
+            },
+            options,
+            driver: Driver::default(),
+            claim: Claim::default(),
+            presence: Presence::new(),
+            zookeeper_at: None,
+            sync: None,
+            to_writer: None,
+            finalizing: None,
+            retry: None,
+            since,
+            waiting_since: None,
+            status,
+            inputs: Some(Inputs { broker_ids: ports.broker_ids, controllers: ports.controllers, words, stop }),
+        };
+        (migration, handle)
+    }
+
+    /// Runs until it is told to stop.
+    ///
+    /// # Errors
+    /// The log's, when it can't say any more who leads: it was stopped, or is damaged. Every other failure is part of the
+    /// migration's life and shows in its status.
+    pub async fn run(mut self) -> Result<()> {
+        let Some(Inputs { broker_ids, controllers, mut words, mut stop }) = self.inputs.take() else { return Ok(()) };
+        let log = Arc::clone(&self.shared.log);
+        let (mut copy, mut dual_write) = (self.shared.copy.subscribe(), self.shared.dual_write.subscribe());
+        let retry_first = self.options.retry.first;
+        let again_after = |failed: bool| if failed { retry_first } else { Duration::ZERO };
+        let mut brokers = next_brokers(broker_ids, Duration::ZERO);
+        let mut voters = next_voters(controllers, Duration::ZERO);
+        let mut known: Option<LeaderAndEpoch> = None;
+        let mut under_way: Option<UnderWay> = None;
+        loop {
+            self.publish();
+            let log_end = log.image().position().end_offset;
+            let answer = tokio::select! {
+                biased;
+                () = stopped(&mut stop) => return Ok(()),
+                leader = log.leadership(known) => {
+                    let leader = leader?;
+                    let news = news_of(known, leader);
+                    known = Some(leader);
+                    news
+                }
+                (epoch, event, claim) = answered(&mut under_way) => {
+                    under_way = None;
+                    self.claim = claim;
+                    Some(Answer { epoch, event })
+                }
+                epoch = due(self.retry) => {
+                    self.retry = None;
+                    Some(Answer { epoch, event: Event::RetryDue })
+                }
+                (epoch, event) = finalization_answered(&mut self.finalizing) => {
+                    self.finalizing = None;
+                    event.map(|event| Answer { epoch, event })
+                }
+                (broker_ids, seen) = &mut brokers => {
+                    brokers = next_brokers(broker_ids, again_after(seen.is_err()));
+                    let look_again = self.brokers_changed(seen);
+                    self.hurry(look_again)
+                }
+                (controllers, seen) = &mut voters => {
+                    voters = next_voters(controllers, again_after(seen.is_err()));
+                    self.voters_changed(seen)
+                }
+                Some(word) = words.recv() => {
+                    self.hear(word);
+                    None
+                }
+                _ = copy.changed() => None,
+                _ = dual_write.changed() => self.dual_writing_got_on(),
+                _ = log.committed(log_end) => None,
+            };
+            let Some(answer) = answer else { continue };
+            if self.driver.is_current(&answer) {
+                self.note(&answer.event);
+            }
+            for order in self.step(answer) {
+                self.carry_out(order, &mut under_way);
+            }
+        }
+    }
+
+    /// One step of the driver, and what a status tells of it.
+    fn step(&mut self, answer: Answer) -> Vec<Order> {
+        let before = self.driver.state;
+        let orders = self.driver.step(answer);
+        if before != self.driver.state {
+            self.since = Instant::now();
+            tracing::info!(state = %self.driver.state, from = %before, reason = self.driver.reason, "driver state");
+        }
+        match &self.driver.reason {
+            None => self.waiting_since = None,
+            Some(_) => self.waiting_since = self.waiting_since.or_else(|| Some(Instant::now())),
+        }
+        orders
+    }
+
+    fn carry_out(&mut self, Order { epoch, effect }: Order, under_way: &mut Option<UnderWay>) {
+        match effect {
+            Effect::Stop => {
+                *under_way = None;
+                self.retry = None;
+                self.claim = Claim::default();
+                self.to_writer = None;
+                self.finalizing = None;
+            }
+            Effect::RetryLater => {
+                let pause = self.options.retry.pause(self.driver.attempt);
+                self.retry = Some(Retry { at: Instant::now() + pause, epoch });
+            }
+            Effect::Report => {
+                for warning in &self.driver.warnings {
+                    tracing::warn!(state = %self.driver.state, warning, "the migration goes on");
+                }
+                if let Some(reason) = &self.driver.reason {
+                    tracing::warn!(state = %self.driver.state, reason, "waiting");
+                }
+            }
+            Effect::Finalize => {
+                self.retry = None;
+                self.finalizing = self.ask_to_finalize(FinalizeOptions::default(), epoch);
+            }
+            order => {
+                self.retry = None;
+                *under_way = self.order(order).map(|work| UnderWay { epoch, work });
+            }
+        }
+    }
+
+    /// Keeps what the driver does not need and the status shows.
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Synced(report) => {
+                self.sync = Some(report.clone());
+                self.zookeeper_at = self.shared.acknowledged.position();
+            }
+            // A claim that the copy follows is of a ZooKeeper that was never written.
+            Event::Claimed(claimed) if claimed.position.last().is_some() => self.zookeeper_at = Some(claimed.position),
+            Event::Failed(error) => tracing::warn!(error = crate::failure::chain(error), "order failed"),
+            _ => {}
+        }
+    }
+
+    /// Takes news of the dual writer: where ZooKeeper is, and, while there is a failure to forget, that it gets on.
+    fn dual_writing_got_on(&mut self) -> Option<Answer> {
+        let progress = *self.shared.dual_write.borrow();
+        if self.driver.state != State::DualWrite {
+            return None;
+        }
+        self.zookeeper_at = Some(progress.acknowledged);
+        let news = progress.confirmed && self.driver.failed_by.is_some();
+        news.then(|| Answer { epoch: self.driver.epoch(), event: Event::InStep })
+    }
+
+    /// Takes the present brokers, or that they can't be told. Returns whether whoever waits for brokers should look again
+    /// at once.
+    fn brokers_changed(&mut self, brokers: Result<Brokers>) -> bool {
+        match brokers {
+            Ok(now) => {
+                let changes = self.presence.update(now.clone());
+                for change in &changes {
+                    tracing::info!(?change, "/brokers/ids");
+                }
+                let before = self.shared.brokers.send_replace(Watched::Known(now));
+                let news = !changes.is_empty() || !matches!(before, Watched::Known(_));
+                news && self.driver.state == State::WaitForBrokers
+            }
+            Err(error) => {
+                let text = crate::failure::chain(&error);
+                tracing::warn!(error = text, "/brokers/ids can't be watched now");
+                self.shared.brokers.send_replace(Watched::Lost(error.kind(), text));
+                false
+            }
+        }
+    }
+
+    /// Takes what the voters announce. Whoever waits for them looks again at once; whoever dual-writes without the flag
+    /// learns that nobody has it any more.
+    fn voters_changed(&mut self, voters: Result<Voters>) -> Option<Answer> {
+        let now = match voters {
+            Ok(now) => now,
+            Err(error) => {
+                let text = crate::failure::chain(&error);
+                tracing::warn!(error = text, "what the controllers announce can't be told now");
+                self.shared.voters.send_replace(Watched::Lost(error.kind(), text));
+                return None;
+            }
+        };
+        self.shared.voters.send_replace(Watched::Known(now.clone()));
+        let leadership = self.driver.leadership?;
+        match self.driver.state {
+            State::WaitForControllerQuorum => self.hurry(true),
+            State::DualWrite if !self.options.migration_enable => {
+                let gone = Peers::of(&now, leadership.id, false).flags == PeerFlags::Nowhere;
+                gone.then(|| Answer { epoch: self.driver.epoch(), event: Event::FlagsGone })
+            }
+            _ => None,
+        }
+    }
+
+    /// Makes the next attempt due at once, if one is planned.
+    fn hurry(&mut self, now: bool) -> Option<Answer> {
+        let retry = if now { self.retry.take() } else { None };
+        retry.map(|retry| Answer { epoch: retry.epoch, event: Event::RetryDue })
+    }
+
+    fn hear(&mut self, word: Word) {
+        match word {
+            Word::Hold(hold) => self.pass_on(Request::Hold(hold)),
+            Word::Finalize(options, answer) => {
+                if self.driver.state != State::DualWrite {
+                    // Whoever asked and went away does not need the answer.
+                    let _ = answer.send(Err(not_dual_writing(self.driver.state)));
+                } else if let Some(request) = self.finalize_request(options, answer) {
+                    self.pass_on(request);
+                }
+            }
+        }
+    }
+
+    fn ask_to_finalize(&self, options: FinalizeOptions, epoch: Option<KRaftLeaderEpoch>) -> Option<Finalizing> {
+        let (sender, answer) = oneshot::channel();
+        self.pass_on(self.finalize_request(options, sender)?);
+        Some(Finalizing { epoch, answer })
+    }
+
+    /// The request, with guards that look at what is there when they are asked.
+    fn finalize_request(
+        &self,
+        options: FinalizeOptions,
+        answer: oneshot::Sender<Result<Finalization>>,
+    ) -> Option<Request> {
+        let KraftLeadership { id, epoch } = self.driver.leadership?;
+        let (brokers, voters) = (self.shared.brokers.subscribe(), self.shared.voters.subscribe());
+        let guard = move |image: &metadata_core::image::MetadataImage| {
+            let peers = match &*voters.borrow() {
+                Watched::Known(voters) => Peers::of(voters, id, false),
+                Watched::NotYet | Watched::Lost(..) => Peers::unknown(),
+            };
+            match &*brokers.borrow() {
+                Watched::Known(present) => blockers(image, Some(present), &peers, options),
+                Watched::NotYet | Watched::Lost(..) => blockers(image, None, &peers, options),
+            }
+        };
+        let projection = Arc::clone(&self.shared.projection);
+        Some(Request::Finalize(FinalizeRequest { guard: Box::new(guard), projection, epoch, answer }))
+    }
+
+    /// Hands a request to the dual writer. Full or gone: dropping the request tells the asker.
+    fn pass_on(&self, request: Request) {
+        if let Some(writer) = &self.to_writer {
+            let _ = writer.try_send(request);
+        }
+    }
+
+    fn publish(&self) {
+        let image = self.shared.log.image();
+        // Nobody gives the role back, and in state MIGRATION it is ours across restarts; but not after somebody else took it.
+        let copied = image.zk_migration_state() == ZkMigrationState::Migration;
+        let finalized = image.zk_migration_state() == ZkMigrationState::PostMigration;
+        let holds_role = (self.driver.holds_role || copied) && self.driver.state != State::ZkGoverned && !finalized;
+        let next_attempt = self.retry.map(|retry| retry.at);
+        let waiting = self.driver.reason.clone().map(|reason| Waiting {
+            reason,
+            since: self.waiting_since.unwrap_or(self.since),
+            next_attempt,
+        });
+        self.status.send_modify(|status| {
+            status.state = self.driver.state;
+            status.since = self.since;
+            status.decision = self.driver.decision;
+            status.log_state = image.zk_migration_state();
+            status.log_end = image.position();
+            status.zookeeper_at = self.zookeeper_at;
+            status.leadership = self.driver.leadership;
+            status.claimed = self.driver.claimed;
+            status.reason.clone_from(&self.driver.reason);
+            status.waiting = waiting;
+            status.warnings.clone_from(&self.driver.warnings);
+            status.blocked_by = self.driver.failed_by;
+            status.attempt = self.driver.attempt;
+            status.copy = self.shared.copy.borrow().clone();
+            status.sync.clone_from(&self.sync);
+            status.dual_write = *self.shared.dual_write.borrow();
+            status.brokers.clone_from(self.presence.brokers());
+            status.voters = match &*self.shared.voters.borrow() {
+                Watched::Known(voters) => voters.clone(),
+                Watched::NotYet | Watched::Lost(..) => Voters::new(),
+            };
+            status.unserved = if holds_role { self.presence.brokers().keys().copied().collect() } else { Vec::new() };
+        });
+    }
+
+    /// Starts an order.
+    fn order(&mut self, order: Effect) -> Option<Work> {
+        let claim = std::mem::take(&mut self.claim);
+        let (shared, options) = (self.shared.clone(), &self.options);
+        let leadership = self.driver.leadership?;
+        let controller = leadership.id;
+        Some(match order {
+            Effect::Survey => shared.survey(claim, leadership, options.migration_enable),
+            Effect::BootstrapKRaft => shared.bootstrap(claim, leadership, options, ZkMigrationState::None),
+            Effect::BootstrapMigration => shared.bootstrap(claim, leadership, options, ZkMigrationState::PreMigration),
+            Effect::JudgeBrokers => shared.judge_brokers(claim, controller, options),
+            Effect::Rehearse => shared.rehearse(claim, controller, options),
+            Effect::Claim => shared.claim(leadership),
+            Effect::Copy => shared.copy(claim, leadership),
+            Effect::Sync => shared.sync(claim),
+            // No broker channel is wired in: nobody is served, and the status says so.
+            Effect::TellBrokers => Box::pin(async move { (Event::BrokersTold, claim) }),
+            Effect::DualWrite => {
+                let (sender, requests) = mpsc::channel(8);
+                self.to_writer = Some(sender);
+                shared.dual_write(claim, self.driver.claimed, requests)
+            }
+            Effect::Stop | Effect::RetryLater | Effect::Report | Effect::Finalize => return None,
+        })
+    }
+}
+
+/// The order under way; never, while there is none.
+async fn answered(under_way: &mut Option<UnderWay>) -> (Option<KRaftLeaderEpoch>, Event, Claim) {
+    match under_way {
+        Some(UnderWay { epoch, work }) => {
+            let (event, claim) = work.await;
+            (*epoch, event, claim)
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The answer to the driver's own request to finalize. That it is done is the dual writer's last word, and is told by it.
+async fn finalization_answered(finalizing: &mut Option<Finalizing>) -> (Option<KRaftLeaderEpoch>, Option<Event>) {
+    let Some(Finalizing { epoch, answer }) = finalizing else { return std::future::pending().await };
+    let event = match answer.await {
+        Ok(Ok(Finalization::Refused(blockers))) => {
+            Some(Event::FinalizationRefused(blockers.iter().map(ToString::to_string).collect()))
+        }
+        Ok(Err(error)) => Some(Event::FinalizationRefused(vec![crate::failure::chain(&error)])),
+        Ok(Ok(Finalization::Done(_))) | Err(_) => None,
+    };
+    (*epoch, event)
+}
+
+/// The time of the next attempt; never, while there is none.
+async fn due(retry: Option<Retry>) -> Option<KRaftLeaderEpoch> {
+    match retry {
+        Some(Retry { at, epoch }) => {
+            tokio::time::sleep_until(at).await;
+            epoch
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        // Every handle is gone: nobody can stop us but the process.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn news_of(known: Option<LeaderAndEpoch>, now: LeaderAndEpoch) -> Option<Answer> {
+    let gained = now.active && known.is_none_or(|known| !known.active || known.epoch != now.epoch);
+    match now.leader {
+        Some(id) if gained => Some(Answer::leadership(Some(KraftLeadership { id, epoch: now.epoch }))),
+        _ if now.active => None,
+        _ => Some(Answer::leadership(None)),
+    }
+}

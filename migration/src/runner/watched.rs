@@ -1,0 +1,62 @@
+//! What is watched beside the log: the brokers, and the other controllers.
+
+#![expect(clippy::disallowed_methods, reason = "a watch that failed is set again later")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use metadata_core::brokers::{BrokerIds, BrokerPresence};
+use metadata_core::controllers::{ControllerAnnouncement, Controllers};
+use metadata_core::error::{Error, ErrorKind, Result};
+use metadata_core::id::NodeId;
+use tokio::sync::watch;
+
+pub(super) type Brokers = BTreeMap<NodeId, BrokerPresence>;
+pub(super) type Voters = BTreeMap<NodeId, Option<ControllerAnnouncement>>;
+
+/// What a watch reports, as far as we know.
+pub(super) enum Watched<T> {
+    /// Nobody has looked yet.
+    NotYet,
+    /// The watch stands, and this is what it reports.
+    Known(T),
+    /// The watch failed: what is there now can't be told.
+    Lost(ErrorKind, String),
+}
+
+impl<T: Clone> Watched<T> {
+    /// The present report, waiting for the first one. `what` is for the error's text.
+    pub(super) async fn present(mut watched: watch::Receiver<Self>, what: &str) -> Result<T> {
+        let unknown = |kind, reason: &str| Error::not_applied(kind, format!("{what} can't be told: {reason}"));
+        let seen = watched.wait_for(|watched| !matches!(watched, Self::NotYet)).await;
+        match seen.as_deref() {
+            Ok(Self::Known(present)) => Ok(present.clone()),
+            Ok(Self::Lost(kind, reason)) => Err(unknown(*kind, reason)),
+            Ok(Self::NotYet) | Err(_) => Err(unknown(ErrorKind::Unavailable, "the watch has ended")),
+        }
+    }
+}
+
+/// The next report of a port, as a future that lives across turns of the loop: a look takes a few round trips, and
+/// beginning it anew at every turn might never let it end.
+pub(super) type Next<P, T> = BoxFuture<'static, (P, Result<T>)>;
+
+pub(super) fn next_brokers(mut broker_ids: Box<dyn BrokerIds>, pause: Duration) -> Next<Box<dyn BrokerIds>, Brokers> {
+    Box::pin(async move {
+        tokio::time::sleep(pause).await;
+        let seen = broker_ids.next().await;
+        (broker_ids, seen)
+    })
+}
+
+pub(super) fn next_voters(
+    mut controllers: Box<dyn Controllers>,
+    pause: Duration,
+) -> Next<Box<dyn Controllers>, Voters> {
+    Box::pin(async move {
+        tokio::time::sleep(pause).await;
+        let seen = controllers.next().await;
+        (controllers, seen)
+    })
+}
