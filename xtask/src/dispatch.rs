@@ -9,7 +9,8 @@ use clap::{Parser, Subcommand};
 use crate::cli::{Exit, Failure, Outcome, Shell, VerbResult, start_logging};
 use crate::codegen;
 use crate::verb::{
-    bless, change, chaos, ci, demo, dump_log, export, fix, interop, migrate, seed, status, test, verify, zookeeper,
+    bless, change, chaos, ci, demo, dump_log, export, finalize, fix, interop, migrate, seed, status, test, verify,
+    zookeeper,
 };
 
 /// Builds, checks and drives the migration from ZooKeeper to KRaft.
@@ -42,6 +43,8 @@ enum Verb {
     Status(status::Args),
     /// Compare ZooKeeper with the metadata log, znode by znode
     Verify(verify::Args),
+    /// End the migration for good: ZooKeeper is written no more, and no way leads back
+    Finalize(finalize::Args),
     /// Print every batch and record of a metadata log as JSON
     DumpLog(dump_log::Args),
     /// Turn a stopped ZooKeeper-mode cluster into directories that Kafka 3.9 and 4.x start from
@@ -74,6 +77,7 @@ impl Verb {
             Self::Change(_) => "change",
             Self::Status(_) => "status",
             Self::Verify(_) => "verify",
+            Self::Finalize(_) => "finalize",
             Self::DumpLog(_) => "dump-log",
             Self::Export(_) => "export",
             Self::Chaos(_) => "chaos",
@@ -95,6 +99,7 @@ impl Verb {
             Self::Change(args) => on_tokio(change::run(*args, shell)),
             Self::Status(args) => on_tokio(status::run(args, shell)),
             Self::Verify(args) => on_tokio(verify::run(args, shell)),
+            Self::Finalize(args) => on_tokio(finalize::run(args, shell)),
             Self::DumpLog(args) => on_tokio(dump_log::run(args, shell)),
             Self::Export(args) => on_tokio(export::run(args, shell)),
             Self::Chaos(args) => on_tokio(chaos::run(args, shell)),

@@ -14,8 +14,13 @@ pub(crate) struct Fragment {
 }
 
 /// All of them.
-pub(crate) const FRAGMENTS: [Fragment; 2] = [
+pub(crate) const FRAGMENTS: [Fragment; 3] = [
     Fragment { document: "ARCHITECTURE.md", name: "driver-table", content: |_| Ok(migration::driver::as_markdown()) },
+    Fragment {
+        document: "ARCHITECTURE.md",
+        name: "decision-table",
+        content: |_| Ok(migration::driver::decisions_as_markdown()),
+    },
     Fragment {
         document: "ARCHITECTURE.md",
         name: "claim-table",

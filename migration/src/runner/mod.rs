@@ -30,7 +30,7 @@ pub use self::options::{MigrationOptions, RetryPolicy};
 use self::handle::Word;
 use self::order::{Claim, Shared, Work};
 use self::watched::{Brokers, Voters, Watched, next_brokers, next_voters};
-use crate::driver::{Answer, Driver, Effect, Event, Order, PeerFlags, Peers, State};
+use crate::driver::{Answer, Decision, Driver, Effect, Event, Order, PeerFlags, Peers, State};
 use crate::dual_write::{Acknowledged, DualWriteProgress, FinalizeRequest, Request};
 use crate::finalization::{Finalization, FinalizeOptions, blockers, not_dual_writing};
 use crate::ports::Ports;
@@ -161,7 +161,7 @@ impl Migration {
                     self.finalizing = None;
                     event.map(|event| Answer { epoch, event })
                 }
-                (broker_ids, seen) = &mut brokers => {
+                (broker_ids, seen) = &mut brokers, if !self.is_over() => {
                     brokers = next_brokers(broker_ids, again_after(seen.is_err()));
                     let look_again = self.brokers_changed(seen);
                     self.hurry(look_again)
@@ -186,6 +186,11 @@ impl Migration {
                 self.carry_out(order, &mut under_way);
             }
         }
+    }
+
+    /// Whether nothing of ZooKeeper concerns us any more, or ever did: it may be switched off, and nobody minds.
+    fn is_over(&self) -> bool {
+        matches!(self.driver.decision, Some(Decision::Finalized | Decision::PlainKRaft))
     }
 
     /// One step of the driver, and what a status tells of it.

@@ -34,6 +34,11 @@ pub enum Request {
         /// Decides them, together with the metadata that is there.
         seed: u64,
     },
+    /// Finalize the migration.
+    Finalize {
+        /// Although brokers are left behind.
+        despite_brokers: bool,
+    },
     /// Stand still and compare ZooKeeper with the image.
     Verify {
         /// List so many differences; all are counted.

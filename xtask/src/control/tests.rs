@@ -30,6 +30,7 @@ impl Handler for Echo {
                 tokio::time::sleep(super::server::WORKING_INTERVAL * 3 / 2).await;
                 Ok(json!(count))
             }
+            Request::Finalize { despite_brokers } => Ok(json!(despite_brokers)),
             Request::Verify { .. } => {
                 Err(Failure::blocked("can't verify").why("one").why("two").next("wait").field("n", 7))
             }
@@ -160,6 +161,7 @@ fn requests_survive_the_way_and_errors_quote_no_secrets() {
         Request::Status,
         Request::Change { change: Change::DeleteTopic { name: "t".into() } },
         Request::Random { count: 3, seed: u64::MAX },
+        Request::Finalize { despite_brokers: true },
         Request::Verify { differences_max: 100, show_secrets: true },
     ] {
         let line = to_line(&request).unwrap();

@@ -29,6 +29,6 @@ pub use self::on_disk::{LogOnDisk, is_torn_end};
 pub use self::process::{Controller, ControllerOptions, zk_store};
 pub use self::refusal::{reasons_of, why_it_stopped};
 pub use self::report::{
-    BrokerReport, ClaimReport, CopyReport, DifferenceReport, FamilyReport, StatusReport, SyncedReport, VerifyReport,
-    peak_resident_bytes, sentence,
+    BrokerReport, ClaimReport, ControllerReport, CopyReport, DifferenceReport, FamilyReport, FinalizeReport,
+    StatusReport, SyncedReport, VerifyReport, peak_resident_bytes, sentence,
 };

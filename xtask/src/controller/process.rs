@@ -7,12 +7,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use broker_registry::Service;
 use fencing::QuorumIdentity;
+use metadata_core::controllers::ControllerAnnouncement;
 use metadata_core::error::{Error, ErrorKind};
 use metadata_core::id::{NodeId, TimestampMs};
 use metadata_core::leadership::Fence;
 use metadata_core::log::MetadataLog as _;
-use metadata_core::metadata_version::MetadataVersion;
-use migration::{Migration, MigrationHandle, MigrationOptions, Ports, State, Status};
+use metadata_core::metadata_version::{MetadataVersion, MetadataVersionRange};
+use metadata_core::record::ZkMigrationState;
+use migration::finalization::{Finalization, FinalizeOptions};
+use migration::{Migration, MigrationHandle, MigrationOptions, Ports, SoleVoter, State, Status};
 use store_kraft::{KraftLog, KraftLogOptions};
 use store_zk::client::ZkConnector;
 use store_zk::client::config::ZkSettings;
@@ -20,7 +23,7 @@ use store_zk::project::Projector;
 use store_zk::{ZkStore, ZkStoreOptions};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::assigned::Assigned;
 use super::changes;
@@ -28,7 +31,10 @@ use super::chronicle::Chronicle;
 use super::compare::{Compared, Showing, compare, context, estimate};
 use super::data_dir::{DataDir, who_holds};
 use super::measured::Measured;
-use super::report::{BrokerReport, ClaimReport, CopyReport, StatusReport, SyncedReport, VerifyReport};
+use super::refusal::reasons_of;
+use super::report::{
+    BrokerReport, ClaimReport, ControllerReport, CopyReport, FinalizeReport, StatusReport, SyncedReport, VerifyReport,
+};
 use super::secret::{check_secret, secret_of};
 use crate::change::Change;
 use crate::cli::Failure;
@@ -48,6 +54,8 @@ pub struct ControllerOptions {
     pub metadata_version: MetadataVersion,
     /// The operator knows that nobody serves the brokers.
     pub unserved_brokers: bool,
+    /// The operator's word that leads out of ZK_GOVERNED.
+    pub overrule_zk_governed: bool,
     /// A full sync may delete this share of ZooKeeper's topics (0 to 1); `None` for the store's own limit.
     pub deletions_share_max: Option<f64>,
 }
@@ -70,6 +78,20 @@ pub fn zk_store(
         ..defaults
     };
     ZkStore::new(connector, options)
+}
+
+/// Our own flag: on, unless the configuration says otherwise.
+fn enabled(settings: &ZkSettings) -> bool {
+    settings.migration_enable.unwrap_or(true)
+}
+
+fn announcement(settings: &ZkSettings) -> ControllerAnnouncement {
+    ControllerAnnouncement {
+        migration_enabled: enabled(settings),
+        metadata_versions: MetadataVersionRange::production(),
+        // There is nobody to compare with.
+        zookeeper_fingerprint: None,
+    }
 }
 
 fn not_opened(error: Error, path: &Path) -> Failure {
@@ -107,8 +129,14 @@ impl Controller {
     /// # Errors
     /// The directory is in use, damaged, or can't be read; the log holds passwords that could not be written to ZooKeeper.
     pub async fn start(options: ControllerOptions, data_dir: DataDir) -> Result<Self, Failure> {
-        let ControllerOptions { connector, settings, metadata_version, unserved_brokers, deletions_share_max } =
-            options;
+        let ControllerOptions {
+            connector,
+            settings,
+            metadata_version,
+            unserved_brokers,
+            overrule_zk_governed,
+            deletions_share_max,
+        } = options;
         let log_options = KraftLogOptions::new(&data_dir.path, data_dir.node_id, &data_dir.cluster_id);
         let log = KraftLog::open(log_options).await.map_err(|error| not_opened(error, &data_dir.path))?;
         let recovery = log.recovery();
@@ -118,7 +146,10 @@ impl Controller {
         if let Some(reason) = &recovery.cache {
             tracing::warn!("the cache of the data directory is built anew: {reason}");
         }
-        if let Err(failure) = check_secret(&log.image(), secret_of(&settings).as_ref(), connector.as_ref()).await {
+        // A finalized migration has no use for a ZooKeeper any more.
+        let finalized = log.image().zk_migration_state() == ZkMigrationState::PostMigration;
+        let secret = secret_of(&settings);
+        if !finalized && let Err(failure) = check_secret(&log.image(), secret.as_ref(), connector.as_ref()).await {
             if let Err(error) = log.shutdown().await {
                 tracing::error!(%error, "the log did not close cleanly");
             }
@@ -133,11 +164,19 @@ impl Controller {
         let ports = Ports {
             log: Arc::<KraftLog>::clone(&log),
             zookeeper: Arc::<Measured>::clone(&measured),
+            projection: Arc::<ZkStore>::clone(&store),
+            controllers: Box::new(SoleVoter::new(data_dir.node_id, announcement(&settings))),
             broker_ids: Box::new(store.broker_ids()),
             assigned_replicas: Arc::new(Assigned(Arc::clone(&store))),
         };
         let service = if unserved_brokers { Service::NoneByOperatorsWord } else { Service::None };
-        let options = MigrationOptions { metadata_version, service, ..MigrationOptions::default() };
+        let options = MigrationOptions {
+            migration_enable: enabled(&settings),
+            metadata_version,
+            service,
+            overrule_zk_governed,
+            ..MigrationOptions::default()
+        };
         let (migration, handle) = Migration::new(ports, options);
         let chronicle = Chronicle::start(handle.watch());
         let running = Mutex::new(Some(tokio::spawn(migration.run())));
@@ -221,7 +260,16 @@ impl Controller {
             driver_state: status.state.to_string(),
             migration_state: image.zk_migration_state().to_string(),
             reason: status.reason.clone(),
+            decision: status.decision.map(|decision| decision.to_string()),
+            warnings: status.warnings.clone(),
             since_ms: Some(self.chronicle.since_ms()),
+            waiting_ms: status.waiting.as_ref().map(|waiting| millis(waiting.since.elapsed())),
+            next_attempt_ms: status
+                .waiting
+                .as_ref()
+                .and_then(|waiting| waiting.next_attempt)
+                .map(|at| millis(at.saturating_duration_since(Instant::now()))),
+            zookeeper_may_go: image.zk_migration_state() == ZkMigrationState::PostMigration,
             attempt: status.attempt,
             cluster_id: self.data_dir.cluster_id.clone(),
             node_id: self.data_dir.node_id.0,
@@ -262,6 +310,15 @@ impl Controller {
                 })
                 .collect(),
             unserved_brokers: status.unserved.iter().map(|id| id.0).collect(),
+            controllers: status
+                .voters
+                .iter()
+                .map(|(id, told)| ControllerReport {
+                    id: id.0,
+                    migration_enabled: told.as_ref().map(|told| told.migration_enabled),
+                    metadata_versions: told.as_ref().map(|told| told.metadata_versions.to_string()),
+                })
+                .collect(),
         };
         if report.lag_records.is_none() {
             return report;
@@ -290,6 +347,30 @@ impl Controller {
         changes::make_random(self.log.as_ref(), count, seed, reporter).await
     }
 
+    /// Finalizes the migration.
+    ///
+    /// # Errors
+    /// Blocked, with every reason; or it can't be told now whether it happened. Nothing leads back once it is done.
+    pub async fn finalize(&self, despite_brokers: bool) -> Result<FinalizeReport, Failure> {
+        let already = self.log.image().zk_migration_state() == ZkMigrationState::PostMigration;
+        let asked = self.handle.finalize(FinalizeOptions { despite_brokers }).await;
+        let asked = asked.map_err(|error| {
+            let status = self.watch().borrow().clone();
+            Failure::from(error)
+                .while_doing("the migration is not finalized")
+                .whys(reasons_of(&status))
+                .next("ask `status` why, and wait for DUAL_WRITE")
+        })?;
+        match asked {
+            Finalization::Done(end) => Ok(FinalizeReport { end_offset: end.end_offset.0, already }),
+            Finalization::Refused(blockers) => {
+                Err(Failure::blocked("the migration must not be finalized yet, and dual writing goes on")
+                    .whys(blockers.iter().map(ToString::to_string))
+                    .next("mend what is named, then run the same again"))
+            }
+        }
+    }
+
     /// Makes dual writing stand still, and compares every znode with the image that ZooKeeper then holds.
     ///
     /// # Errors
@@ -306,6 +387,10 @@ impl Controller {
         let zookeeper = Compared { store: &self.store, connector: self.connector.as_ref(), settings: &self.settings };
         compare(zookeeper, &held.image, self.log.image().position().end_offset.0, showing, reporter).await
     }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn age(of: TimestampMs, now: SystemTime) -> i64 {

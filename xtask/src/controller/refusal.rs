@@ -2,7 +2,7 @@
 
 use metadata_core::error::ErrorKind;
 use metadata_core::record::ZkMigrationState;
-use migration::{State, Status};
+use migration::{Decision, State, Status};
 
 use crate::cli::Failure;
 
@@ -30,9 +30,19 @@ pub fn why_it_stopped(status: &Status) -> Option<Failure> {
                 .next(
                     "find out what was changed there and decide which side is right; to begin anew from ZooKeeper, stop every \
                      controller of this log, delete /migration, and /controller if it names one of them, and use a new data \
-                     directory",
+                     directory; to throw away what was changed there, `migrate --overrule-zk-governed`",
                 ),
         ),
+        // A quorum of one waits for nobody else.
+        (State::WaitForControllerQuorum, None)
+            if status.decision == Some(Decision::WaitForControllers) && status.voters.len() < 2 =>
+        {
+            Some(
+                Failure::blocked("the controllers don't allow the migration")
+                    .whys(reasons)
+                    .next("set zookeeper.metadata.migration.enable on every controller"),
+            )
+        }
         // Not a failure to look at them, which passes, but what was seen.
         (State::WaitForBrokers, None) if status.reason.is_some() => Some(
             Failure::blocked("the brokers don't allow the migration")
@@ -59,7 +69,7 @@ pub fn why_it_stopped(status: &Status) -> Option<Failure> {
 /// The reasons in a status, one each: the driver joins those of several brokers, and an import lists its problems in lines.
 pub fn reasons_of(status: &Status) -> Vec<String> {
     let Some(reason) = &status.reason else { return Vec::new() };
-    if status.state == State::WaitForBrokers && status.blocked_by.is_none() {
+    if status.blocked_by.is_none() {
         return reason.split("; ").map(str::to_owned).collect();
     }
     reason.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
@@ -79,9 +89,29 @@ mod tests {
 
     struct Nobody;
 
+    type Voters = std::collections::BTreeMap<NodeId, Option<metadata_core::controllers::ControllerAnnouncement>>;
+
     #[async_trait::async_trait]
     impl BrokerIds for Nobody {
         async fn next(&mut self) -> metadata_core::error::Result<std::collections::BTreeMap<NodeId, BrokerPresence>> {
+            std::future::pending().await
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl metadata_core::controllers::Controllers for Nobody {
+        async fn next(&mut self) -> metadata_core::error::Result<Voters> {
+            std::future::pending().await
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl metadata_core::projection::Projection for Nobody {
+        async fn compare(
+            &self,
+            _: &metadata_core::image::MetadataImage,
+            _: usize,
+        ) -> metadata_core::error::Result<metadata_core::projection::Comparison> {
             std::future::pending().await
         }
     }
@@ -97,6 +127,8 @@ mod tests {
         let ports = Ports {
             log: Arc::new(MemLog::new()),
             zookeeper: Arc::new(MemStore::new()),
+            projection: Arc::new(Nobody),
+            controllers: Box::new(Nobody),
             broker_ids: Box::new(Nobody),
             assigned_replicas: Arc::new(Nobody),
         };

@@ -23,8 +23,18 @@ pub struct StatusReport {
     pub migration_state: String,
     /// Why nothing goes on, while nothing does.
     pub reason: Option<String>,
+    /// What the decision table said last; `None` while this controller does not lead.
+    pub decision: Option<String>,
+    /// What an operator should mend although the migration goes on.
+    pub warnings: Vec<String>,
     /// Since when it is so: milliseconds since 1970.
     pub since_ms: Option<i64>,
+    /// For how long something has kept it waiting, in milliseconds.
+    pub waiting_ms: Option<i64>,
+    /// In how many milliseconds it is tried again by itself.
+    pub next_attempt_ms: Option<i64>,
+    /// Whether ZooKeeper is needed no more, and may be switched off: the migration is finalized.
+    pub zookeeper_may_go: bool,
     /// Failures in a row.
     pub attempt: u32,
     /// The cluster.
@@ -71,6 +81,28 @@ pub struct StatusReport {
     pub brokers: Vec<BrokerReport>,
     /// Those of them that nobody serves.
     pub unserved_brokers: Vec<i32>,
+    /// The voters of the metadata quorum.
+    pub controllers: Vec<ControllerReport>,
+}
+
+/// A controller of the quorum.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControllerReport {
+    /// Its id.
+    pub id: i32,
+    /// Whether it has `zookeeper.metadata.migration.enable`; `None` when it has not told.
+    pub migration_enabled: Option<bool>,
+    /// The metadata versions that it supports.
+    pub metadata_versions: Option<String>,
+}
+
+/// A finalization that is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinalizeReport {
+    /// End of the log as of the finalization (exclusive), or of the log now when it was finalized before.
+    pub end_offset: i64,
+    /// Whether it was finalized before.
+    pub already: bool,
 }
 
 /// A claim of ZooKeeper's controllership.
@@ -246,7 +278,18 @@ impl StatusReport {
             lines.push(format!("  why: {}", reason.trim_end().replace('\n', "\n       ")));
         }
         if self.attempt > 1 {
-            lines.push(format!("  {} failures in a row", self.attempt));
+            lines.push(format!("  {} attempts in a row came to nothing", self.attempt));
+        }
+        if let (Some(waiting), true) = (self.waiting_ms, self.reason.is_some()) {
+            let next = match self.next_attempt_ms {
+                Some(ms) => format!("the next attempt comes in {}", duration_text(ms)),
+                None => "no attempt is planned".to_owned(),
+            };
+            lines.push(format!("  waiting for {}; {next}", duration_text(waiting)));
+        }
+        lines.extend(self.warnings.iter().map(|warning| format!("  WARNING: {warning}")));
+        if self.zookeeper_may_go {
+            lines.push("the migration is finalized: ZooKeeper is written no more, and may be switched off".to_owned());
         }
         lines.push(format!("cluster {}, node {}, {}", self.cluster_id, self.node_id, self.data_dir));
         if let Some(zookeeper) = &self.zookeeper {
@@ -311,9 +354,15 @@ fn duration_text(ms: i64) -> String {
 }
 
 /// What a driver state means, for people.
-pub fn sentence(state: migration::State) -> &'static str {
+pub fn sentence(state: migration::State, decision: Option<migration::Decision>) -> &'static str {
     use migration::State as S;
     match state {
+        S::Inactive if decision == Some(migration::Decision::Finalized) => {
+            "the migration is finalized; ZooKeeper is written no more, and may be switched off"
+        }
+        S::Inactive if decision == Some(migration::Decision::PlainKRaft) => {
+            "a KRaft cluster that has nothing to migrate"
+        }
         S::Inactive => "this controller does not lead",
         S::WaitForControllerQuorum => "reading what the log says",
         S::WaitForBrokers => "looking at the brokers, and whether everything can be copied",
@@ -497,6 +546,11 @@ mod tests {
             driver_state: "DUAL_WRITE".into(),
             migration_state: "MIGRATION".into(),
             reason: Some("one\ntwo".into()),
+            decision: Some("DUAL_WRITE".into()),
+            warnings: vec!["controller 7 lacks it".into()],
+            waiting_ms: Some(61_000),
+            next_attempt_ms: Some(2_000),
+            zookeeper_may_go: false,
             since_ms: Some(0),
             attempt: 3,
             cluster_id: "c".into(),
@@ -526,12 +580,15 @@ mod tests {
                 malformed: Some("no port".into()),
             }],
             unserved_brokers: vec![1, 2],
+            controllers: vec![ControllerReport { id: 3000, migration_enabled: Some(true), metadata_versions: None }],
         };
         let lines = status.lines(3_725_000);
         for expected in [
             "DUAL_WRITE (log: MIGRATION)",
             "  for 1 h 2 min",
             "  why: one\n       two",
+            "  waiting for 1 min 1 s; the next attempt comes in 2 s",
+            "  WARNING: controller 7 lacks it",
             "ZooKeeper lacks 2 records, the first for 5 ms",
             "  broker 1 can't be understood: no port",
         ] {

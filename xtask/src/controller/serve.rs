@@ -19,6 +19,7 @@ impl Handler for Controller {
             Request::Status => to_value(self.status().await),
             Request::Change { change } => to_value(self.change(&change).await?),
             Request::Random { count, seed } => to_value(self.random_changes(count, seed, reporter).await?),
+            Request::Finalize { despite_brokers } => to_value(self.finalize(despite_brokers).await?),
             Request::Verify { differences_max, show_secrets } => {
                 let showing = Showing { differences_max: differences_max.min(DIFFERENCES_MAX), secrets: show_secrets };
                 to_value(self.verify(showing, reporter).await?)

@@ -139,6 +139,7 @@ async fn migrate_and_check(
         settings: zookeeper.settings.clone(),
         metadata_version: version,
         unserved_brokers: true,
+        overrule_zk_governed: false,
         deletions_share_max: None,
     };
     let controller = Controller::start(options, data_dir).await?;

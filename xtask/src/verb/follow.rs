@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metadata_core::id::NodeId;
 use metadata_core::record::{MetadataRecord, TopicRecord};
-use migration::{State, Status};
+use migration::{Decision, State, Status};
 use tokio::time::interval;
 
 use crate::cli::{Failure, Interrupt, Progress, Shell};
@@ -29,6 +29,8 @@ pub(super) enum Followed {
     Reached,
     /// Somebody asked to stop.
     Interrupted,
+    /// There is nothing to follow: the migration is finalized.
+    Finalized,
 }
 
 /// Follows until then, or until the migration can't go on. `topics` is how many topics a copy will find.
@@ -54,6 +56,9 @@ pub(super) async fn follow(
             }
             for line in narrator.hear(&now) {
                 shell.note(line);
+            }
+            if until == Until::DualWrite && now.decision == Some(Decision::Finalized) {
+                return Ok(Followed::Finalized);
             }
             if until == Until::DualWrite && now.state == State::DualWrite && now.lag_records() == Some(0) {
                 return Ok(Followed::Reached);
@@ -122,7 +127,7 @@ impl<'a> Narrator<'a> {
         let mut lines = Vec::new();
         if self.state != Some(status.state) {
             self.enter(status.state);
-            lines.push(format!("{}: {}", status.state, sentence(status.state)));
+            lines.push(format!("{}: {}", status.state, sentence(status.state, status.decision)));
         }
         if status.state == State::ZkMigration {
             self.copy(status);

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use metadata_core::id::NodeId;
 use metadata_core::metadata_version::MetadataVersion;
+use metadata_core::record::ZkMigrationState;
 use serde_json::Value;
 
 use super::follow::{Followed, Until, follow};
 use crate::cli::{Absent, Failure, Interrupt, Outcome, Shell, VerbResult, ZooKeeper, ZooKeeperArgs};
 use crate::control::{ControlServer, Request, ask};
 use crate::controller::{
-    Controller, ControllerOptions, DataDir, StatusReport, blockers, look_first, peak_resident_bytes,
+    Controller, ControllerOptions, DataDir, LogOnDisk, StatusReport, blockers, look_first, peak_resident_bytes,
 };
 
 /// A full sync may delete so much of ZooKeeper's topics, unless the operator says otherwise.
@@ -50,6 +51,12 @@ pub(crate) struct Args {
     /// Deleting more is refused, since it is more often a wrong data directory than a wish.
     #[arg(long, default_value_t = DELETED_TOPICS_SHARE, value_name = "SHARE", value_parser = share)]
     max_deleted_topics_share: f64,
+
+    /// Claim ZooKeeper although somebody else governed it since this log was last written to it (state ZK_GOVERNED)
+    ///
+    /// Whatever was changed there meanwhile is lost: the log is written over it. Serves for one claim.
+    #[arg(long)]
+    overrule_zk_governed: bool,
 
     /// Stop, with exit code 0, once this is reached
     #[arg(long, value_name = "STATE")]
@@ -106,21 +113,13 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
             .why("zookeeper.metadata.migration.enable is false")
             .next("set it to true on every controller and broker, or leave it out of this file"));
     }
-    let seen = tokio::select! {
-        seen = look_first(zookeeper.connector.as_ref()) => seen?,
-        () = interrupt.requested() => return Err(Failure::failed("interrupted").why("nothing was written")),
-    };
     let node_id = NodeId(args.node_id);
-    let reasons = blockers(&seen, node_id, args.unserved_brokers);
-    if !reasons.is_empty() {
-        return Err(Failure::blocked(format!("the migration of cluster {} must not start", seen.cluster_id))
-            .whys(reasons)
-            .next(
-                "live brokers: use --unserved-brokers only if nobody needs them, as in a rehearsal; node id: choose \
-                 another --node-id",
-            )
-            .field("cluster_id", seen.cluster_id));
-    }
+    let looked = interrupt.unless_requested(ground(&args, &zookeeper, node_id)).await;
+    let Ground { cluster_id, place, topics } = match looked {
+        Ok(ground) => ground,
+        // A finalized migration needs no ZooKeeper, and minds none.
+        Err(failure) => finalized_before(&args.data_dir, failure, shell).await?,
+    };
     // The lock says the same, unless somebody took its file for a stale one and removed it.
     if let Ok(Some(running)) = ask::<StatusReport>(&args.data_dir, &Request::Status, |_| {}).await {
         let holder = running.process.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
@@ -128,12 +127,9 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
             .why("a controller answers at its control socket")
             .next("talk to that one, or stop it first"));
     }
-    let data_dir = prepare(args.data_dir.clone(), node_id, seen.cluster_id.clone(), args.new_log_version()).await?;
+    let data_dir = prepare(args.data_dir.clone(), node_id, cluster_id.clone(), args.new_log_version()).await?;
     shell.note(format_args!(
-        "cluster {} at {}, {} topics; {} {}",
-        seen.cluster_id,
-        seen.place,
-        seen.topics,
+        "cluster {cluster_id} at {place}, {topics} topics; {} {}",
         if data_dir.is_new { "formatted" } else { "going on in" },
         data_dir.path.display()
     ));
@@ -144,7 +140,7 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
     let server = ControlServer::start(&args.data_dir, Arc::<Controller>::clone(&controller));
     let result = match server {
         Ok(server) => {
-            let result = stay(&args, &controller, seen.topics, &interrupt, shell).await;
+            let result = stay(&args, &controller, topics, &interrupt, shell).await;
             drop(server);
             result
         }
@@ -155,6 +151,43 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
     let followed = result.map_err(|failure| with_status(failure, &last))?;
     stopped?;
     end(&args, followed, &last)
+}
+
+/// What the first look found.
+struct Ground {
+    cluster_id: String,
+    place: String,
+    topics: u64,
+}
+
+/// Looks at ZooKeeper before anything is written anywhere.
+async fn ground(args: &Args, zookeeper: &ZooKeeper, node_id: NodeId) -> Result<Ground, Failure> {
+    let seen = look_first(zookeeper.connector.as_ref()).await?;
+    let reasons = blockers(&seen, node_id, args.unserved_brokers);
+    if reasons.is_empty() {
+        return Ok(Ground { cluster_id: seen.cluster_id, place: seen.place, topics: seen.topics });
+    }
+    Err(Failure::blocked(format!("the migration of cluster {} must not start", seen.cluster_id))
+        .whys(reasons)
+        .next(
+            "live brokers: use --unserved-brokers only if nobody needs them, as in a rehearsal; node id: choose another \
+             --node-id",
+        )
+        .field("cluster_id", seen.cluster_id))
+}
+
+/// Goes on without a ZooKeeper where the log says that the migration is finalized; else what the look failed with.
+async fn finalized_before(data_dir: &Path, failure: Failure, shell: &Shell) -> Result<Ground, Failure> {
+    let path = data_dir.to_owned();
+    let read = tokio::task::spawn_blocking(move || {
+        let found = DataDir::read(&path).ok()??;
+        let log = LogOnDisk::read(&path, None).ok()?;
+        let finalized = log.image.zk_migration_state() == ZkMigrationState::PostMigration;
+        finalized.then(|| (found.cluster_id, log.image.topics().len() as u64))
+    });
+    let Ok(Some((cluster_id, topics))) = read.await else { return Err(failure) };
+    shell.note(format_args!("the migration is finalized, so ZooKeeper is not needed any more; it said: {failure}"));
+    Ok(Ground { cluster_id, place: "no ZooKeeper".to_owned(), topics })
 }
 
 /// The data directory, formatted if it is new. Off the async threads, since it waits for the disk.
@@ -174,6 +207,7 @@ async fn start(args: &Args, zookeeper: &ZooKeeper, data_dir: DataDir) -> Result<
         settings: zookeeper.settings.clone(),
         metadata_version: args.new_log_version(),
         unserved_brokers: args.unserved_brokers,
+        overrule_zk_governed: args.overrule_zk_governed,
         deletions_share_max: Some(args.max_deleted_topics_share),
     };
     Ok(Arc::new(Controller::start(options, data_dir).await?))
@@ -195,6 +229,10 @@ async fn stay(
     }
     if first == Followed::Interrupted || args.until.is_some() {
         return Ok(first);
+    }
+    if first == Followed::Finalized {
+        shell.say("finalized: an ordinary KRaft controller; Ctrl-C stops it");
+        return follow(controller, Until::Stopped, topics, interrupt, shell).await;
     }
     shell.say(format_args!(
         "dual writing; `cargo xtask status --data-dir {}` looks at it, Ctrl-C stops it",
@@ -226,10 +264,16 @@ fn end(args: &Args, followed: Followed, last: &StatusReport) -> VerbResult {
         let failure = Failure::failed("stopped before DUAL_WRITE was reached").why("somebody asked for it");
         return Err(with_status(failure.next(format!("to go on, run the same again: {again}")), last));
     }
+    if followed == Followed::Finalized {
+        let failure = Failure::blocked("DUAL_WRITE is never reached again")
+            .why("the migration is finalized: ZooKeeper is written no more, whatever is set")
+            .next("leave out --until to run it as an ordinary KRaft controller");
+        return Err(with_status(failure, last));
+    }
     let mut outcome = Outcome::done()
         .say(match followed {
             Followed::Reached => format!("{}, and {}", last.driver_state, last.zookeeper_has()),
-            Followed::Interrupted => format!("stopped in {}", last.driver_state),
+            Followed::Interrupted | Followed::Finalized => format!("stopped in {}", last.driver_state),
         })
         .say(format!("to go on: {again}"));
     for (key, value) in fields(last) {

@@ -7,6 +7,7 @@ pub(crate) mod ci;
 pub(crate) mod demo;
 pub(crate) mod dump_log;
 pub(crate) mod export;
+pub(crate) mod finalize;
 pub(crate) mod fix;
 mod follow;
 pub(crate) mod interop;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use metadata_core::record::ZkMigrationState;
+
 use crate::cli::{Failure, Outcome, Shell, VerbResult};
 use crate::control::{Request, ask};
 use crate::controller::{DataDir, LogOnDisk, StatusReport, is_torn_end, who_holds};
@@ -44,7 +46,12 @@ async fn on_disk(data_dir: &Path, shell: &Shell) -> Result<StatusReport, Failure
             Some(_) => "a process holds this data directory and does not answer: it is starting or ending".to_owned(),
             None => "no controller answers for this data directory: start `migrate`".to_owned(),
         }),
+        decision: None,
+        warnings: Vec::new(),
         since_ms: None,
+        waiting_ms: None,
+        next_attempt_ms: None,
+        zookeeper_may_go: image.zk_migration_state() == ZkMigrationState::PostMigration,
         attempt: 0,
         cluster_id,
         node_id: node_id.0,
@@ -68,6 +75,7 @@ async fn on_disk(data_dir: &Path, shell: &Shell) -> Result<StatusReport, Failure
         partitions: image.topics().partition_count() as u64,
         brokers: Vec::new(),
         unserved_brokers: Vec::new(),
+        controllers: Vec::new(),
     };
     match damage {
         None => Ok(report),

@@ -164,6 +164,15 @@ pub(crate) struct Running<'a> {
 impl<'a> Running<'a> {
     /// Starts it, and waits until it is in DUAL_WRITE.
     pub(crate) async fn start(cluster: &'a Cluster) -> Self {
+        Self::start_until(cluster, |status| status["driver_state"] == "DUAL_WRITE").await
+    }
+
+    /// Starts one whose migration is finalized, and waits until it leads.
+    pub(crate) async fn start_finalized(cluster: &'a Cluster) -> Self {
+        Self::start_until(cluster, |status| status["decision"] == "FINALIZED").await
+    }
+
+    async fn start_until(cluster: &'a Cluster, reached: impl Fn(&Value) -> bool) -> Self {
         let log = fs::File::options().create(true).append(true).open(cluster.file("migrate.log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_xtask"))
             .args(cluster.migrate_flags(&["--unserved-brokers"]))
@@ -175,7 +184,7 @@ impl<'a> Running<'a> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let status = cluster.ask("status", &[]).await;
-            if status.object["driver_state"] == "DUAL_WRITE" {
+            if reached(&status.object) {
                 return running;
             }
             let log = || fs::read_to_string(cluster.file("migrate.log")).unwrap_or_default();

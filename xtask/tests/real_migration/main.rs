@@ -4,6 +4,7 @@
 
 mod change;
 mod demo;
+mod finalize;
 mod full_disk;
 mod harness;
 mod migrate;
