@@ -56,18 +56,10 @@ impl Presence {
 
 #[cfg(test)]
 mod tests {
-    use metadata_core::brokers::BrokerSource;
-
     use super::*;
 
-    fn broker(incarnation: i64, rack: Option<&str>) -> BrokerPresence {
-        BrokerPresence {
-            source: BrokerSource::ZooKeeper,
-            endpoints: BTreeMap::new(),
-            rack: rack.map(str::to_owned),
-            incarnation,
-            malformed: None,
-        }
+    fn broker(czxid: i64, rack: Option<&str>) -> BrokerPresence {
+        BrokerPresence { rack: rack.map(str::to_owned), ..BrokerPresence::in_zookeeper(czxid) }
     }
 
     #[test]

@@ -113,19 +113,10 @@ pub fn readiness(
 
 #[cfg(test)]
 mod tests {
-    use metadata_core::brokers::BrokerSource;
-
     use super::*;
 
     fn present(ids: &[i32]) -> BTreeMap<NodeId, BrokerPresence> {
-        let broker = BrokerPresence {
-            source: BrokerSource::ZooKeeper,
-            endpoints: BTreeMap::new(),
-            rack: None,
-            incarnation: 1,
-            malformed: None,
-        };
-        ids.iter().map(|id| (NodeId(*id), broker.clone())).collect()
+        ids.iter().map(|id| (NodeId(*id), BrokerPresence::in_zookeeper(1))).collect()
     }
 
     fn assigned(counts: &[(i32, u64)]) -> BTreeMap<NodeId, u64> {

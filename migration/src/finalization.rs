@@ -165,7 +165,6 @@ pub(crate) fn not_dual_writing(state: crate::State) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use metadata_core::brokers::BrokerSource;
     use metadata_core::id::TimestampMs;
     use metadata_core::image::MetadataDelta;
     use metadata_core::projection::{Difference, FamilyCounts};
@@ -196,14 +195,7 @@ mod tests {
     }
 
     fn present(ids: &[i32]) -> BTreeMap<NodeId, BrokerPresence> {
-        let broker = || BrokerPresence {
-            source: BrokerSource::ZooKeeper,
-            endpoints: BTreeMap::new(),
-            rack: None,
-            incarnation: 1,
-            malformed: None,
-        };
-        ids.iter().map(|id| (NodeId(*id), broker())).collect()
+        ids.iter().map(|id| (NodeId(*id), BrokerPresence::in_zookeeper(1))).collect()
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::select_all;
-use metadata_core::brokers::{BrokerIds, BrokerPresence, BrokerSource};
+use metadata_core::brokers::{BrokerIds, BrokerPresence};
 use metadata_core::error::Result;
 use metadata_core::id::NodeId;
 
@@ -123,27 +123,18 @@ async fn registrations(
     Ok((brokers, watches))
 }
 
-fn unreadable(incarnation: i64, reason: String) -> BrokerPresence {
-    BrokerPresence {
-        source: BrokerSource::ZooKeeper,
-        endpoints: BTreeMap::new(),
-        rack: None,
-        incarnation,
-        malformed: Some(reason),
-    }
+fn unreadable(czxid: i64, reason: String) -> BrokerPresence {
+    BrokerPresence { malformed: Some(reason), ..BrokerPresence::in_zookeeper(czxid) }
 }
 
 fn presence(data: &[u8], czxid: i64) -> BrokerPresence {
     match BrokerIdZnode::decode(data) {
         Ok(broker) => BrokerPresence {
-            endpoints: broker
-                .endpoints
-                .iter()
-                .map(|e| (e.listener.clone(), format!("{}:{}", e.host.as_deref().unwrap_or_default(), e.port)))
-                .collect(),
+            metadata_versions: broker.metadata_versions(),
+            endpoints: broker.endpoints.into_iter().map(Into::into).collect(),
             rack: broker.rack,
-            malformed: None,
-            ..unreadable(czxid, String::new())
+            cluster_id: broker.cluster_id,
+            ..BrokerPresence::in_zookeeper(czxid)
         },
         Err(reason) => unreadable(czxid, reason.to_string()),
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_registry::Service;
-use metadata_core::brokers::{AssignedReplicas, BrokerIds, BrokerPresence, BrokerSource};
+use metadata_core::brokers::{AssignedReplicas, BrokerIds, BrokerPresence};
 use metadata_core::contract::{MemLog, MemStore, Workload};
 use metadata_core::controllers::{ControllerAnnouncement, Controllers};
 use metadata_core::error::{Error, ErrorKind, Result};
@@ -32,14 +32,7 @@ pub(crate) type Watched = std::result::Result<BTreeMap<NodeId, BrokerPresence>, 
 pub(crate) struct Brokers(watch::Receiver<Watched>);
 
 pub(crate) fn broker(id: i32) -> Watched {
-    let broker = BrokerPresence {
-        source: BrokerSource::ZooKeeper,
-        endpoints: BTreeMap::new(),
-        rack: None,
-        incarnation: 1,
-        malformed: None,
-    };
-    Ok([(NodeId(id), broker)].into())
+    Ok([(NodeId(id), BrokerPresence::in_zookeeper(1))].into())
 }
 
 #[async_trait]

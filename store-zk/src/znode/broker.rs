@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use metadata_core::brokers::BrokerListener;
 use metadata_core::id::TimestampMs;
+use metadata_core::metadata_version::{MetadataVersion, MetadataVersionRange};
 
 use super::Malformed;
 use super::json::Object;
@@ -34,7 +36,17 @@ pub struct BrokerIdZnode {
     pub jmx_port: i32,
     /// Supported levels of each feature, lowest and highest, both inclusive.
     pub features: BTreeMap<String, (i16, i16)>,
+    /// Id of the broker's cluster. No release of Kafka writes it; drafts of KIP-866 wanted it here, and others may add it.
+    pub cluster_id: Option<String>,
+    /// Version of the JSON.
+    pub version: i32,
 }
+
+/// The JSON's version since 2.7-IV0, the first `inter.broker.protocol.version` whose brokers write features.
+const VERSION_WITH_FEATURES: i32 = 5;
+
+/// The level of every metadata version that is too old for a metadata log (Kafka: `MetadataVersion.featureLevel`).
+const LEVEL_BEFORE_KRAFT: i16 = -1;
 
 const PLAINTEXT: &str = "PLAINTEXT";
 
@@ -48,7 +60,8 @@ impl BrokerIdZnode {
     /// Not a JSON object, a version below 1, a value missing or of the wrong type, an endpoint that is none.
     pub fn decode(data: &[u8]) -> Result<Self, Malformed> {
         let json = Object::parse(data)?;
-        let endpoints = match json.int("version")? {
+        let version = json.int("version")?;
+        let endpoints = match version {
             ..1 => return Err(Malformed::new("the version is below 1")),
             1 => vec![BrokerEndpoint {
                 listener: PLAINTEXT.to_owned(),
@@ -64,7 +77,28 @@ impl BrokerIdZnode {
             timestamp: json.opt_string("timestamp").ok().flatten().and_then(|ms| ms.parse().ok()).map(TimestampMs),
             jmx_port: json.int("jmx_port")?,
             features: features(&json)?,
+            cluster_id: json.opt_string("clusterId")?.map(str::to_owned),
+            version,
         })
+    }
+
+    /// What the broker says about `metadata.version`, if anything: as a feature, which no release of Kafka writes here, or
+    /// by a JSON that is older than its brokers write since 2.7-IV0.
+    pub fn metadata_versions(&self) -> Option<MetadataVersionRange> {
+        match self.features.get(MetadataVersion::FEATURE_NAME) {
+            Some((min, max)) => MetadataVersionRange::of_levels(*min, *max),
+            None if self.version < VERSION_WITH_FEATURES => {
+                MetadataVersionRange::of_levels(LEVEL_BEFORE_KRAFT, LEVEL_BEFORE_KRAFT)
+            }
+            None => None,
+        }
+    }
+}
+
+impl From<BrokerEndpoint> for (String, BrokerListener) {
+    fn from(endpoint: BrokerEndpoint) -> Self {
+        let BrokerEndpoint { listener, host, port, security_protocol } = endpoint;
+        (listener, BrokerListener { host, port, security_protocol })
     }
 }
 
@@ -105,7 +139,11 @@ fn features(json: &Object) -> Result<BTreeMap<String, (i16, i16)>, Malformed> {
                 i16::try_from(level)
                     .map_err(|_| Malformed::new(format!("level {level} of feature {name:?} is out of range")))
             };
-            Ok((name.to_owned(), (level("min_version")?, level("max_version")?)))
+            let (min, max) = (level("min_version")?, level("max_version")?);
+            if min > max {
+                return Err(Malformed::new(format!("feature {name:?} is supported from level {min} to {max}")));
+            }
+            Ok((name.to_owned(), (min, max)))
         })
         .collect()
 }
@@ -152,6 +190,21 @@ mod tests {
         assert_eq!(broker.features, BTreeMap::from([("f".to_owned(), (1, 3))]));
         assert_eq!(broker.timestamp, Some(TimestampMs(1_729_500_000_123)));
         assert_eq!(broker.rack, None);
+        assert_eq!((broker.cluster_id.clone(), broker.metadata_versions()), (None, None), "3.9 tells neither");
+    }
+
+    #[test]
+    fn a_metadata_version_is_told_as_a_feature_or_by_an_old_json() {
+        let told = |version: i32, more: &str| {
+            let json = format!(r#"{{"version":{version},"jmx_port":-1,"endpoints":[]{more}}}"#);
+            let broker = BrokerIdZnode::decode(json.as_bytes()).unwrap();
+            (broker.metadata_versions().map(|range| (range.min(), range.max())), broker.cluster_id)
+        };
+        let feature = r#","features":{"metadata.version":{"min_version":21,"max_version":21}},"clusterId":"c""#;
+        assert_eq!(told(5, feature), (Some((21, 21)), Some("c".to_owned())));
+        assert_eq!(told(5, ""), (None, None));
+        assert_eq!(told(4, ""), (Some((-1, -1)), None));
+        assert_eq!(told(2, ""), (Some((-1, -1)), None));
     }
 
     #[test]
@@ -165,6 +218,11 @@ mod tests {
             (r#"{"version":4,"endpoints":["PLAINTEXT://h h:9092"],"jmx_port":-1}"#, "not an endpoint"),
             (r#"{"version":4,"endpoints":["OTHER://h:9092"],"jmx_port":-1}"#, "not an endpoint"),
             (r#"{"version":4,"endpoints":["SSL://h:99999999999"],"jmx_port":-1}"#, "not an endpoint"),
+            (
+                r#"{"version":5,"endpoints":[],"jmx_port":-1,"features":{"f":{"min_version":3,"max_version":2}}}"#,
+                "from level 3 to 2",
+            ),
+            (r#"{"version":5,"endpoints":[],"jmx_port":-1,"clusterId":7}"#, "`clusterId`"),
         ];
         for (json, reason) in cases {
             let error = BrokerIdZnode::decode(json.as_bytes()).unwrap_err().to_string();

@@ -52,7 +52,7 @@ async fn every_change_is_reported_with_what_the_broker_says() {
     register(&zookeeper, 1);
     let brokers = watch.next().await.expect("a change");
     let broker = brokers.get(&NodeId(1)).expect("broker 1");
-    assert_eq!(broker.endpoints.get("PLAINTEXT").map(String::as_str), Some("h:9092"));
+    assert_eq!(broker.endpoints.get("PLAINTEXT").map(ToString::to_string).as_deref(), Some("h:9092"));
     assert_eq!(broker.malformed, None);
     register(&zookeeper, 2);
     assert_eq!(next(&mut watch).await, [1, 2]);
@@ -95,7 +95,9 @@ async fn a_registration_that_is_written_anew_is_a_change() {
         zookeeper.foreign(vec![ZkOp::set_data(format!("/brokers/ids/{id}"), data, None)]).expect("a new registration");
         let change = tokio::time::timeout(Duration::from_secs(3600), watch.next()).await.expect("the watch is deaf");
         let brokers = change.expect("a change");
-        assert!(brokers.get(&NodeId(id)).is_some_and(|broker| broker.endpoints["PLAINTEXT"].contains("moved")));
+        assert!(
+            brokers.get(&NodeId(id)).is_some_and(|broker| broker.endpoints["PLAINTEXT"].to_string().contains("moved"))
+        );
         assert_eq!(brokers.len(), 2);
         zookeeper.foreign(vec![ZkOp::set_data(format!("/brokers/ids/{id}"), BROKER, None)]).expect("and back");
         watch.next().await.expect("a change");
@@ -154,7 +156,7 @@ fn real_changes_while_the_connection_or_the_session_is_lost_are_not_missed() {
         let moved = BROKER.replace("h:9092", "moved:9092");
         observer.multi(vec![ZkOp::set_data("/brokers/ids/1", moved, None)]).await.expect("a new registration");
         let brokers = watch.next().await.expect("a change");
-        assert!(brokers[&NodeId(1)].endpoints["PLAINTEXT"].contains("moved"));
+        assert!(brokers[&NodeId(1)].endpoints["PLAINTEXT"].to_string().contains("moved"));
 
         // Away for a moment: the session lives.
         proxy.set_refusing(true);

@@ -304,7 +304,7 @@ impl Controller {
                 .iter()
                 .map(|(id, broker)| BrokerReport {
                     id: id.0,
-                    endpoints: broker.endpoints.clone(),
+                    endpoints: broker.endpoints.iter().map(|(name, at)| (name.clone(), at.to_string())).collect(),
                     rack: broker.rack.clone(),
                     malformed: broker.malformed.clone(),
                 })
