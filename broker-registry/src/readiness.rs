@@ -3,16 +3,23 @@
 //! | brokers there | who serves them | replicas on absent brokers | verdict |
 //! | --- | --- | --- | --- |
 //! | none | nobody | none | ready: the cluster is empty |
-//! | none | nobody | some | not ready: those brokers are missing |
+//! | any | anybody | some | not ready: those brokers are missing |
 //! | some | nobody | any | not ready: claiming would leave them without a controller |
+//! | all registered | a channel | none, or on registered ones | ready |
+//! | some not registered | a channel | any | not ready: those are named |
 //! | any | nobody, and the operator knows | any | ready, and the report keeps naming the unserved |
-//! | any | any | on the controller's own id | not ready: that id is a broker's, alive or not |
+//! | any | any | on a controller's id | not ready: that id is a broker's, alive or not |
+//! | one of another cluster, or two with one id | any | any | not ready |
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 
 use metadata_core::brokers::BrokerPresence;
 use metadata_core::id::NodeId;
+
+use crate::facts::{BrokerFacts, BrokerMode};
+use crate::obstacles::{id_was_generated, obstacles};
+use crate::reasons::{BrokerWarning, UnreadyBroker, UnreadyReason};
+use crate::view::ClusterView;
 
 /// Who sends the brokers in ZooKeeper mode their requests once we hold the controller role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,54 +28,8 @@ pub enum Service {
     None,
     /// Nobody, and the operator has said that this is right here.
     NoneByOperatorsWord,
-}
-
-/// Why a broker keeps the migration waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum UnreadyReason {
-    /// It is alive in ZooKeeper, and nobody would serve it.
-    Unserved,
-    /// It has replicas and is not there.
-    Missing {
-        /// How many.
-        replicas: u64,
-    },
-    /// It has the id of the controller that would claim.
-    HasTheControllersId {
-        /// How many replicas it has; 0 when only its entry in `/brokers/ids` tells.
-        replicas: u64,
-    },
-}
-
-impl fmt::Display for UnreadyReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unserved => f.write_str(
-                "is alive in /brokers/ids and would be left without a controller: no broker channel is wired in",
-            ),
-            Self::HasTheControllersId { replicas } => write!(
-                f,
-                "is a broker with {replicas} replicas, and its id is this controller's too: choose another node id"
-            ),
-            Self::Missing { replicas } => write!(f, "has {replicas} replicas and is not in /brokers/ids"),
-        }
-    }
-}
-
-/// A broker that keeps the migration waiting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnreadyBroker {
-    /// Which.
-    pub id: NodeId,
-    /// Why.
-    pub reason: UnreadyReason,
-}
-
-impl fmt::Display for UnreadyBroker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "broker {} {}", self.id, self.reason)
-    }
+    /// A broker channel is wired in. It sends to brokers that are registered, so those that are there must be.
+    Served,
 }
 
 /// The verdict.
@@ -85,8 +46,8 @@ pub enum Readiness {
     Waiting(Vec<UnreadyBroker>),
 }
 
-/// Judges by the table above. `assigned` counts the replicas of each broker id in any assignment; `controller` is who
-/// would claim.
+/// Judges by who is there alone, before anything else is known of the brokers; [`assess`] judges by everything.
+/// `assigned` counts the replicas of each broker id in any assignment; `controller` is who would claim.
 pub fn readiness(
     present: &BTreeMap<NodeId, BrokerPresence>,
     assigned: &BTreeMap<NodeId, u64>,
@@ -98,17 +59,137 @@ pub fn readiness(
         let reason = UnreadyReason::HasTheControllersId { replicas };
         return Readiness::Waiting(vec![UnreadyBroker { id: controller, reason }]);
     }
-    if service == Service::NoneByOperatorsWord {
-        return Readiness::Ready { served: 0, unserved: present.keys().copied().collect() };
+    let ids: BTreeSet<_> = present.keys().chain(assigned.keys()).collect();
+    let unready = |id: &&NodeId| match (present.contains_key(id), service) {
+        (true, Service::None) => Some(UnreadyReason::Unserved),
+        (false, Service::None | Service::Served) => {
+            Some(UnreadyReason::Missing { replicas: assigned.get(id).copied().unwrap_or_default() })
+        }
+        _ => None,
+    };
+    let waiting: Vec<_> = ids.iter().filter_map(|id| Some(UnreadyBroker { id: **id, reason: unready(id)? })).collect();
+    verdict(waiting, present.keys().copied().collect(), service)
+}
+
+fn verdict(waiting: Vec<UnreadyBroker>, present: Vec<NodeId>, service: Service) -> Readiness {
+    match service {
+        _ if !waiting.is_empty() => Readiness::Waiting(waiting),
+        Service::Served => Readiness::Ready { served: present.len(), unserved: Vec::new() },
+        Service::None | Service::NoneByOperatorsWord => Readiness::Ready { served: 0, unserved: present },
     }
-    let unserved = present.keys().map(|id| UnreadyBroker { id: *id, reason: UnreadyReason::Unserved });
-    let missing = assigned
+}
+
+/// A broker and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerStanding {
+    /// What is known of it, with sources.
+    pub facts: BrokerFacts,
+    /// Its replicas in ZooKeeper's assignments.
+    pub replicas: u64,
+    /// Every reason for which it keeps the migration waiting.
+    pub unready: Vec<UnreadyReason>,
+    /// What its operator should know.
+    pub warnings: Vec<BrokerWarning>,
+}
+
+/// All brokers and how they stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assessment {
+    /// May the claim go on?
+    pub verdict: Readiness,
+    /// Everyone who is there, registered, or has replicas, by id.
+    pub brokers: Vec<BrokerStanding>,
+}
+
+impl Assessment {
+    /// The brokers that still run in ZooKeeper mode, as far as anybody knows, by id: what finalization must wait for.
+    /// Those with replicas that nobody knows anything else of count too.
+    pub fn in_zookeeper_mode(&self) -> Vec<NodeId> {
+        let kraft = |facts: &BrokerFacts| facts.mode.is_some_and(|mode| mode.value == BrokerMode::KRaft);
+        let brokers = self.brokers.iter().filter(|it| it.facts.in_zookeeper || !kraft(&it.facts));
+        brokers.map(|it| it.facts.id).collect()
+    }
+}
+
+/// Judges by everything that is known: who is there, who is registered, who has replicas (assignments are the only lasting
+/// list of brokers that ZooKeeper has), and whether each may be registered. Total and pure. While who is in `/brokers/ids`
+/// can't be told, do not ask.
+///
+/// Every broker is named with every reason; those that the operator's word waives become warnings.
+pub fn assess(view: &ClusterView<'_>, assigned: &BTreeMap<NodeId, u64>, service: Service) -> Assessment {
+    let watched = view.watched.into_iter().flat_map(|brokers| brokers.keys().copied());
+    let registered = view.image.cluster().brokers().map(|(id, _)| id);
+    let ids: BTreeSet<_> =
+        watched.chain(registered).chain(view.sessions.ids()).chain(assigned.keys().copied()).collect();
+    let brokers: Vec<_> =
+        ids.into_iter().map(|id| standing(id, view, assigned.get(&id).copied().unwrap_or_default(), service)).collect();
+    let waiting = brokers
         .iter()
-        .filter(|(id, _)| !present.contains_key(id))
-        .map(|(id, replicas)| UnreadyBroker { id: *id, reason: UnreadyReason::Missing { replicas: *replicas } });
-    let mut waiting: Vec<_> = unserved.chain(missing).collect();
-    waiting.sort_by_key(|broker| broker.id);
-    if waiting.is_empty() { Readiness::Ready { served: 0, unserved: Vec::new() } } else { Readiness::Waiting(waiting) }
+        .flat_map(|it| it.unready.iter().map(|reason| UnreadyBroker { id: it.facts.id, reason: reason.clone() }))
+        .collect();
+    let present = view.watched.into_iter().flat_map(|brokers| brokers.keys().copied()).collect();
+    Assessment { verdict: verdict(waiting, present, service), brokers }
+}
+
+fn standing(id: NodeId, view: &ClusterView<'_>, replicas: u64, service: Service) -> BrokerStanding {
+    let facts = BrokerFacts::gather(id, view);
+    let mut reasons = match view.present(id) {
+        Some(presence) => reasons_of_present(id, presence, &facts, view, service),
+        None => reasons_of_absent(&facts, replicas),
+    };
+    let controller = view.settings.controllers.contains(&id);
+    reasons.retain(|reason| !matches!(reason, UnreadyReason::HasTheControllersId { .. }));
+    if controller && (facts.in_zookeeper || facts.registered.is_some() || replicas > 0) {
+        reasons.push(UnreadyReason::HasTheControllersId { replicas });
+    }
+    let waived = |reason: &UnreadyReason| service == Service::NoneByOperatorsWord && reason.is_waived_when_unserved();
+    let (waived, unready): (Vec<_>, Vec<_>) = reasons.into_iter().partition(waived);
+    let mut warnings: Vec<_> = waived.into_iter().map(BrokerWarning::Waived).collect();
+    if facts.in_zookeeper {
+        warnings.extend(doubts(&facts, view));
+    }
+    BrokerStanding { facts, replicas, unready, warnings }
+}
+
+fn reasons_of_present(
+    id: NodeId,
+    presence: &BrokerPresence,
+    facts: &BrokerFacts,
+    view: &ClusterView<'_>,
+    service: Service,
+) -> Vec<UnreadyReason> {
+    let mut reasons = obstacles(id, presence, view);
+    if service != Service::Served {
+        reasons.push(UnreadyReason::Unserved);
+    } else if reasons.is_empty() && !facts.registered.is_some_and(|it| it.is_migrating_zk_broker) {
+        reasons.push(UnreadyReason::NotRegistered);
+    }
+    reasons
+}
+
+/// As in Kafka, being registered is enough, fenced or not: brokers that are down now will be told when they come back.
+fn reasons_of_absent(facts: &BrokerFacts, replicas: u64) -> Vec<UnreadyReason> {
+    let missing = replicas > 0 && facts.registered.is_none();
+    missing.then_some(UnreadyReason::Missing { replicas }).into_iter().collect()
+}
+
+/// What can't be told for sure of a broker in `/brokers/ids`.
+fn doubts(facts: &BrokerFacts, view: &ClusterView<'_>) -> Vec<BrokerWarning> {
+    let metadata_version = view.metadata_version();
+    let mut doubts = Vec::new();
+    // A broker that asked was started with the flag, which it would not be with a generated id.
+    if !facts.has_session && id_was_generated(facts.id, view).is_none() {
+        doubts.push(BrokerWarning::PerhapsGeneratedId { reserved_max: view.settings.operator.reserved_max() });
+    }
+    if facts.metadata_versions.is_none() {
+        doubts.push(BrokerWarning::MetadataVersionUnknown { expected: metadata_version });
+    }
+    if facts.log_dirs.is_none() && !metadata_version.supports_directories() {
+        doubts.push(BrokerWarning::DirectoriesUnknown { metadata_version });
+    }
+    let claimed = view.sessions.refused(facts.id).filter(|it| !it.request.is_migrating_zk_broker);
+    doubts.extend(claimed.map(|it| BrokerWarning::Refused(it.refusal.clone())));
+    doubts
 }
 
 #[cfg(test)]
@@ -125,7 +206,7 @@ mod tests {
 
     fn waiting(unready: &[(i32, UnreadyReason)]) -> Readiness {
         Readiness::Waiting(
-            unready.iter().map(|(id, reason)| UnreadyBroker { id: NodeId(*id), reason: *reason }).collect(),
+            unready.iter().map(|(id, reason)| UnreadyBroker { id: NodeId(*id), reason: reason.clone() }).collect(),
         )
     }
 
@@ -139,7 +220,8 @@ mod tests {
         let word = Service::NoneByOperatorsWord;
         let taken = |id, replicas| waiting(&[(id, UnreadyReason::HasTheControllersId { replicas })]);
         type Row = (&'static [i32], &'static [(i32, u64)], Service, Readiness);
-        let table: [Row; 9] = [
+        let served = |served| Readiness::Ready { served, unserved: vec![] };
+        let table: [Row; 12] = [
             (&[], &[], Service::None, ready(&[])),
             (&[], &[(1, 3), (2, 1)], Service::None, waiting(&[(1, missing(3)), (2, missing(1))])),
             (&[1], &[(1, 3)], Service::None, waiting(&[(1, UnreadyReason::Unserved)])),
@@ -149,6 +231,9 @@ mod tests {
             (&[], &[(1, 3), (3000, 7)], Service::None, taken(3000, 7)),
             (&[1], &[(3000, 7)], word, taken(3000, 7)),
             (&[3000], &[], word, taken(3000, 0)),
+            (&[1, 2], &[(1, 3)], Service::Served, served(2)),
+            (&[2], &[(1, 3)], Service::Served, waiting(&[(1, missing(3))])),
+            (&[], &[], Service::Served, served(0)),
         ];
         for (there, replicas, service, verdict) in table {
             let judged = readiness(&present(there), &assigned(replicas), NodeId(3000), service);

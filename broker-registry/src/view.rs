@@ -1,0 +1,61 @@
+//! Everything that is known of the brokers at one moment, from both sources and the log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use metadata_core::brokers::BrokerPresence;
+use metadata_core::id::NodeId;
+use metadata_core::image::{BrokerRegistration, MetadataImage};
+use metadata_core::metadata_version::MetadataVersion;
+
+use crate::incarnation::watched_czxid;
+use crate::sessions::BrokerSessions;
+use crate::settings::RegistrySettings;
+
+/// Everything that is known of the brokers at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct ClusterView<'a> {
+    /// The log's image: who is registered.
+    pub image: &'a MetadataImage,
+    /// Who is in `/brokers/ids`; `None` while that can't be told.
+    pub watched: Option<&'a BTreeMap<NodeId, BrokerPresence>>,
+    /// Who asked to be registered.
+    pub sessions: &'a BrokerSessions,
+    /// What the rules must know beside.
+    pub settings: &'a RegistrySettings,
+}
+
+impl<'a> ClusterView<'a> {
+    /// The log's metadata version, or the one that it will be started with.
+    pub fn metadata_version(&self) -> MetadataVersion {
+        self.image.features().metadata_version().unwrap_or(self.settings.metadata_version)
+    }
+
+    /// The broker's entry in `/brokers/ids`.
+    pub fn present(&self, id: NodeId) -> Option<&'a BrokerPresence> {
+        self.watched?.get(&id)
+    }
+
+    /// The broker's registration in the log.
+    pub fn registered(&self, id: NodeId) -> Option<&'a Arc<BrokerRegistration>> {
+        self.image.cluster().broker(id)
+    }
+
+    /// The registration that the broker asked for itself: it is the broker's affair from then on, and the watch only
+    /// reports.
+    pub fn registered_by_itself(&self, id: NodeId) -> Option<&'a Arc<BrokerRegistration>> {
+        self.registered(id).filter(|it| watched_czxid(it.incarnation_id).is_none())
+    }
+
+    /// Whether a KRaft broker with this id is live as far as anybody knows: it has a session, or it is registered,
+    /// unfenced, and nobody said that its session ended.
+    pub fn live_kraft_broker(&self, id: NodeId) -> bool {
+        match self.sessions.live(id) {
+            Some(session) => !session.request.is_migrating_zk_broker,
+            None => {
+                !self.sessions.has_expired(id)
+                    && self.registered_by_itself(id).is_some_and(|it| !it.fenced && !it.is_migrating_zk_broker)
+            }
+        }
+    }
+}
