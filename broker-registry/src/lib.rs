@@ -44,4 +44,4 @@ pub use reasons::{BrokerWarning, UnreadyBroker, UnreadyReason};
 pub use registration::{RegistrationRefusal, RegistrationRequest, ResponseError, check_registration};
 pub use sessions::{BrokerSession, BrokerSessions, Heartbeat, RefusedRequest};
 pub use settings::{OperatorsSettings, RESERVED_BROKER_MAX_ID, RegisterBy, RegistrySettings};
-pub use view::ClusterView;
+pub use view::{ClusterView, Surroundings};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use metadata_core::id::{BrokerEpoch, NodeId, Offset};
 
 use crate::registration::{RegistrationRefusal, RegistrationRequest, ResponseError, check_registration};
-use crate::view::ClusterView;
+use crate::view::Surroundings;
 
 /// A heartbeat (Kafka: `BrokerHeartbeatRequest`, API key 63).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,18 +59,16 @@ impl BrokerSessions {
     /// A broker asks to be registered. It is in the log once an image has its incarnation id; the epoch to answer with is
     /// that registration's.
     ///
-    /// `view` is asked for everything but the sessions, which are these.
-    ///
     /// # Errors
     /// The rule that the request breaks, see [`check_registration`]. It is kept for the report; a session that is there
     /// stays.
     pub fn register(
         &mut self,
         request: RegistrationRequest,
-        view: &ClusterView<'_>,
+        around: Surroundings<'_>,
     ) -> Result<(), RegistrationRefusal> {
         let id = request.id;
-        if let Err(refusal) = check_registration(&request, &ClusterView { sessions: self, ..*view }) {
+        if let Err(refusal) = check_registration(&request, &around.with(self)) {
             self.refused.insert(id, RefusedRequest { request, refusal: refusal.clone() });
             return Err(refusal);
         }
@@ -86,9 +84,14 @@ impl BrokerSessions {
     ///
     /// # Errors
     /// `STALE_BROKER_EPOCH`: there is no registration with this epoch by the broker itself. It must register anew.
-    pub fn heartbeat(&mut self, id: NodeId, heartbeat: Heartbeat, view: &ClusterView<'_>) -> Result<(), ResponseError> {
-        let registered = view.registered_by_itself(id).filter(|it| it.epoch == heartbeat.epoch);
-        let registered = registered.ok_or(ResponseError::StaleBrokerEpoch)?;
+    pub fn heartbeat(
+        &mut self,
+        id: NodeId,
+        heartbeat: Heartbeat,
+        around: Surroundings<'_>,
+    ) -> Result<(), ResponseError> {
+        let registered = around.with(self).registered_by_itself(id).cloned();
+        let registered = registered.filter(|it| it.epoch == heartbeat.epoch).ok_or(ResponseError::StaleBrokerEpoch)?;
         match self.sessions.get_mut(&id) {
             Some(Some(session)) if session.request.incarnation_id == registered.incarnation_id => {
                 session.heartbeat = Some(heartbeat);
@@ -97,7 +100,7 @@ impl BrokerSessions {
             Some(Some(_)) => return Err(ResponseError::StaleBrokerEpoch),
             // As in Kafka, a heartbeat revives a session that had ended, while the registration stands.
             Some(None) | None => {
-                let request = RegistrationRequest::of_registered(id, registered, &view.settings.cluster_id);
+                let request = RegistrationRequest::of_registered(id, &registered, &around.settings.cluster_id);
                 self.sessions.insert(id, Some(BrokerSession { request, heartbeat: Some(heartbeat) }));
             }
         }

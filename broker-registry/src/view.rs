@@ -25,6 +25,25 @@ pub struct ClusterView<'a> {
     pub settings: &'a RegistrySettings,
 }
 
+/// The same without the sessions, for whoever changes them.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The log's image: who is registered.
+    pub image: &'a MetadataImage,
+    /// Who is in `/brokers/ids`; `None` while that can't be told.
+    pub watched: Option<&'a BTreeMap<NodeId, BrokerPresence>>,
+    /// What the rules must know beside.
+    pub settings: &'a RegistrySettings,
+}
+
+impl<'a> Surroundings<'a> {
+    /// Everything, with these sessions.
+    pub fn with(self, sessions: &'a BrokerSessions) -> ClusterView<'a> {
+        let Self { image, watched, settings } = self;
+        ClusterView { image, watched, sessions, settings }
+    }
+}
+
 impl<'a> ClusterView<'a> {
     /// The log's metadata version, or the one that it will be started with.
     pub fn metadata_version(&self) -> MetadataVersion {

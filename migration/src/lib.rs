@@ -29,6 +29,7 @@ pub mod dual_write;
 mod failure;
 pub mod finalization;
 mod ports;
+pub mod registrar;
 mod runner;
 mod sole_voter;
 mod status;

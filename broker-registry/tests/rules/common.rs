@@ -99,23 +99,13 @@ impl World {
     }
 
     pub(crate) fn ask(&mut self, request: RegistrationRequest) -> Result<(), RegistrationRefusal> {
-        let view = ClusterView {
-            image: &self.image,
-            watched: self.watched.as_ref(),
-            sessions: &BrokerSessions::new(),
-            settings: &self.settings,
-        };
-        self.sessions.register(request, &view)
+        let Self { image, watched, sessions, settings } = self;
+        sessions.register(request, Surroundings { image, watched: watched.as_ref(), settings })
     }
 
     pub(crate) fn beat(&mut self, id: i32, heartbeat: Heartbeat) -> Result<(), ResponseError> {
-        let view = ClusterView {
-            image: &self.image,
-            watched: self.watched.as_ref(),
-            sessions: &BrokerSessions::new(),
-            settings: &self.settings,
-        };
-        self.sessions.heartbeat(NodeId(id), heartbeat, &view)
+        let Self { image, watched, sessions, settings } = self;
+        sessions.heartbeat(NodeId(id), heartbeat, Surroundings { image, watched: watched.as_ref(), settings })
     }
 
     /// How a broker is registered: `None`, or whether it is fenced and whether it is a migrating ZooKeeper broker.
