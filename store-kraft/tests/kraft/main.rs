@@ -12,4 +12,6 @@ mod damage;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod registrations;
+#[cfg(test)]
 mod retention;

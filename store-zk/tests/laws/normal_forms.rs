@@ -8,7 +8,7 @@ use metadata_core::image::{MetadataDelta, MetadataImage};
 use metadata_core::metadata_version::MetadataVersion;
 use metadata_core::record::*;
 use store_zk::import::{ImportContext, acl_id, import_tree};
-use store_zk::project::Projector;
+use store_zk::project::{Projector, project};
 use store_zk::znode::Znode;
 use store_zk::znode::password;
 
@@ -52,6 +52,28 @@ fn n1_levels_and_registrations_stay_behind() {
     let level = FeatureLevelRecord { name: "metadata.version".into(), feature_level: 21, ..Default::default() };
     let broker = RegisterBrokerRecord { broker_id: NodeId(1), ..Default::default() };
     assert!(there_and_back(&image([level.into(), broker.into()])).same_metadata(&MetadataImage::empty()));
+}
+
+/// S78, S82: brokers are registered in the log alone, in whatever mode they run. ZooKeeper's own are theirs.
+#[test]
+fn registrations_reach_no_znode() {
+    let before = image([topic("t", 7), partition(7, 0, 0)]);
+    for is_migrating_zk_broker in [true, false] {
+        let registered = RegisterBrokerRecord {
+            broker_id: NodeId(1),
+            fenced: true,
+            is_migrating_zk_broker,
+            ..Default::default()
+        };
+        let unfenced = BrokerRegistrationChangeRecord { broker_id: NodeId(1), fenced: -1, ..Default::default() };
+        let after = image([topic("t", 7), partition(7, 0, 0), registered.into(), unfenced.into()]);
+        assert!(!after.same_metadata(&before));
+        for (source, target) in [(&before, &after), (&after, &before)] {
+            let plan = project(source, target, &context());
+            assert_eq!((plan.ops.len(), plan.unrepresentable.len()), (0, 0), "{is_migrating_zk_broker}");
+        }
+        assert!(Projector::new(&after, &context()).unrepresentable().is_empty());
+    }
 }
 
 #[test]
