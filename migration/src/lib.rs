@@ -28,6 +28,7 @@ pub mod driver;
 pub mod dual_write;
 mod failure;
 pub mod finalization;
+pub mod gate;
 mod ports;
 pub mod registrar;
 mod runner;
