@@ -216,6 +216,15 @@ impl Gate {
         }
     }
 
+    /// The same without waiting: `None` if it had to wait. Nobody is counted as waiting for it.
+    ///
+    /// # Errors
+    /// `Refused`, as [`Self::pass`].
+    pub fn try_pass(&self, class: WriteClass) -> Result<Option<Passed>, GateError> {
+        let seen = *self.shared.seen.borrow();
+        self.answer(seen, class, Duration::ZERO).transpose()
+    }
+
     fn answer(&self, seen: Observation, class: WriteClass, waited: Duration) -> Option<Result<Passed, GateError>> {
         match admission(seen, class, self.shared.budget) {
             Admission::Pass => Some(Ok(Passed { class, waited })),

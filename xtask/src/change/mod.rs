@@ -25,6 +25,7 @@ use metadata_core::image::MetadataImage;
 use metadata_core::log::RECORDS_PER_BATCH_MAX;
 use metadata_core::record::{MetadataRecord, VersionedRecord, record_version};
 use metadata_core::uuid::Uuid;
+use migration::gate::WriteClass;
 use serde::{Deserialize, Serialize};
 
 pub use self::acl::{Acl, Operation, PatternType, Permission, ResourceType};
@@ -126,6 +127,27 @@ pub enum Change {
         /// The mechanism.
         mechanism: Mechanism,
     },
+}
+
+impl Change {
+    /// How the gate before the log treats it.
+    pub fn write_class(&self) -> WriteClass {
+        match self {
+            Self::ElectPreferredLeader { .. } => WriteClass::LeaderAndIsr,
+            Self::CreateTopic { .. }
+            | Self::DeleteTopic { .. }
+            | Self::AddPartitions { .. }
+            | Self::Reassign { .. }
+            | Self::SetConfigs { .. }
+            | Self::DeleteConfigs { .. }
+            | Self::SetQuotas { .. }
+            | Self::DeleteQuotas { .. }
+            | Self::AddAcl(_)
+            | Self::RemoveAcl(_)
+            | Self::SetScram { .. }
+            | Self::DeleteScram { .. } => WriteClass::Administrative,
+        }
+    }
 }
 
 /// What a decision looks at.

@@ -1,7 +1,7 @@
 //! Makes changes: decides on the newest image, and appends what follows, as the active controller does.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metadata_core::contract::Workload;
 use metadata_core::error::{Error, ErrorKind, Outcome};
@@ -11,6 +11,8 @@ use metadata_core::log::{Append, MetadataLog};
 use metadata_core::metadata_version::MetadataVersion;
 use metadata_core::record::{VersionedRecord, ZkMigrationState, record_version};
 use metadata_core::store::{Receipt, Txn};
+use migration::gate::{Gate, GateError, WriteClass};
+use tokio::sync::Mutex;
 
 use super::fresh::fresh_uuid;
 use crate::change::{Change, Ground, decide};
@@ -21,6 +23,8 @@ use crate::control::{ChangesMade, Reporter};
 const ATTEMPTS_MAX: u32 = 20;
 /// Random changes that may wait for their answer.
 const IN_FLIGHT_MAX: usize = 256;
+/// How long a change waits until ZooKeeper has come close enough: as long as Kafka's clients wait for an answer by default.
+const GATE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Random changes between two words about how far they are.
 const REPORT_EVERY: u64 = 50;
 
@@ -50,12 +54,45 @@ async fn ready(log: &dyn MetadataLog) -> Result<KRaftLeaderEpoch, Failure> {
     }
 }
 
+/// The way into the log.
+#[derive(Debug)]
+pub(super) struct Entrance {
+    /// Says what may be written now.
+    pub(super) gate: Gate,
+    /// Changes are made one after the other, so that random ones can predict their offsets. Never held while something
+    /// waits at the gate: what need not wait must get past it.
+    one_at_a_time: Mutex<()>,
+    wait_max: Duration,
+}
+
+impl Entrance {
+    pub(super) fn new(gate: Gate) -> Self {
+        Self { gate, one_at_a_time: Mutex::new(()), wait_max: GATE_WAIT_MAX }
+    }
+
+    async fn wait(&self, class: WriteClass) -> Result<(), Failure> {
+        self.gate.pass(class, self.wait_max).await.map(drop).map_err(held_back)
+    }
+}
+
+fn held_back(error: GateError) -> Failure {
+    let failure = Failure::blocked("no change can be made now").why(error.to_string());
+    match error {
+        GateError::Refused { .. } => failure.next("wait until `status` says MIGRATION"),
+        _ => failure.next("`status` says why ZooKeeper does not follow; try again when it does"),
+    }
+}
+
 /// Makes one change. Returns when it is committed.
 pub(super) async fn make(
     log: &dyn MetadataLog,
+    entrance: &Entrance,
     alive: &BTreeSet<NodeId>,
     change: &Change,
 ) -> Result<ChangesMade, Failure> {
+    ready(log).await?;
+    entrance.wait(change.write_class()).await?;
+    let _one_at_a_time = entrance.one_at_a_time.lock().await;
     let epoch = ready(log).await?;
     let fresh_id = fresh_uuid()?;
     let start = Instant::now();
@@ -106,17 +143,21 @@ struct Sent {
     records: u64,
 }
 
-/// Makes `count` random changes, many in flight: each is decided on the image that the ones before it will have made.
+/// Makes `count` random changes, many in flight: each is decided on the image that the ones before it will have made. When
+/// they have to wait at the gate, others get their turn.
 ///
 /// # Errors
 /// The first change that was not taken, and how many were before it.
 pub(super) async fn make_random(
     log: &dyn MetadataLog,
+    entrance: &Entrance,
     count: u64,
     seed: u64,
     reporter: &Reporter,
 ) -> Result<ChangesMade, Failure> {
     let epoch = ready(log).await?;
+    entrance.wait(WriteClass::Administrative).await?;
+    let mut one_at_a_time = entrance.one_at_a_time.lock().await;
     let image = log.image();
     let version = image.metadata_version_or_lowest();
     if version < random_changes_need() {
@@ -137,7 +178,16 @@ pub(super) async fn make_random(
     let mut failed = None;
     let mut asked = 0;
     while failed.is_none() && (asked < count || !sent.is_empty()) {
-        if asked < count && sent.len() < IN_FLIGHT_MAX {
+        let open = entrance.gate.try_pass(WriteClass::Administrative).map_err(held_back);
+        let open = open.map_err(|failure| of_random(failure, &made))?.is_some();
+        if asked < count && sent.is_empty() && !open {
+            drop(one_at_a_time);
+            entrance.wait(WriteClass::Administrative).await.map_err(|failure| of_random(failure, &made))?;
+            one_at_a_time = entrance.one_at_a_time.lock().await;
+            source.go_on_from(log.image());
+            continue;
+        }
+        if asked < count && sent.len() < IN_FLIGHT_MAX && open {
             let (expected, records) = source.next(version)?;
             let number = records.len() as u64;
             let receipt = log.append(Append { epoch, expected: Some(expected), txn: Txn::None, records });
@@ -148,17 +198,21 @@ pub(super) async fn make_random(
         failed = settle_first(&mut sent, &mut made).await;
         if made.changes.is_multiple_of(REPORT_EVERY) {
             reporter.report(made.changes, Some(count), "changes");
+            // Whoever runs on the same thread gets a turn, however fast the log answers.
+            tokio::task::yield_now().await;
         }
     }
     made.append_seconds = start.elapsed().as_secs_f64();
     match failed {
         None => Ok(made),
-        Some(error) => {
-            // Those behind it were decided on what was not taken, so they are refused; their answers are not needed.
-            let made = serde_json::to_value(&made).unwrap_or_default();
-            Err(not_made(error).field("made", made))
-        }
+        // Those behind it were decided on what was not taken, so they are refused; their answers are not needed.
+        Some(error) => Err(of_random(not_made(error), &made)),
     }
+}
+
+/// A failure after some changes.
+fn of_random(failure: Failure, made: &ChangesMade) -> Failure {
+    failure.field("made", serde_json::to_value(made).unwrap_or_default())
 }
 
 async fn settle_first(sent: &mut VecDeque<Sent>, made: &mut ChangesMade) -> Option<Error> {
@@ -187,6 +241,14 @@ impl Source {
         Self { workload: Workload::new(seed).at(end), image: MetadataDelta::new(&image), end }
     }
 
+    /// Goes on from this image, if others have changed the log meanwhile. Everything sent so far has been answered.
+    fn go_on_from(&mut self, image: MetadataImage) {
+        let end = image.position().end_offset;
+        if end != self.end {
+            (self.image, self.end) = (MetadataDelta::new(&image), end);
+        }
+    }
+
     /// The next change and the offset at which it must land (inclusive).
     fn next(&mut self, version: MetadataVersion) -> Result<(Offset, Vec<VersionedRecord>), Failure> {
         let change: Vec<_> = self
@@ -211,6 +273,8 @@ mod tests {
     use metadata_core::contract::MemLog;
     use metadata_core::record::{FeatureLevelRecord, MetadataRecord};
 
+    use migration::gate::{DivergenceBudget, Lag, LogPhase, Observation};
+
     use super::*;
     use crate::cli::Exit;
 
@@ -228,6 +292,13 @@ mod tests {
         log
     }
 
+    /// An entrance to this log, ZooKeeper being so many records behind it.
+    fn entrance(log: &MemLog, records: u64) -> Entrance {
+        let lag = Some(Lag { records, ms: 0 });
+        let seen = Observation { phase: LogPhase::of(&log.image()), lag };
+        Entrance::new(Gate::new(seen, DivergenceBudget { lag_records_max: 100, lag_ms_max: 1000 }))
+    }
+
     fn create(name: &str) -> Change {
         Change::CreateTopic { name: name.into(), partitions: 2, replication_factor: 1, configs: Default::default() }
     }
@@ -236,11 +307,11 @@ mod tests {
     async fn a_change_is_in_the_log_when_it_is_answered() {
         let log = log(ZkMigrationState::Migration, MetadataVersion::V3_9_IV0).await;
         let alive = BTreeSet::from([NodeId(1)]);
-        let made = make(&log, &alive, &create("orders")).await.unwrap();
+        let made = make(&log, &entrance(&log, 0), &alive, &create("orders")).await.unwrap();
         assert_eq!((made.changes, made.records), (1, 3));
         assert_eq!(made.last_offset + 1, log.end().await.unwrap().end_offset.0);
         assert!(log.image().topics().id("orders").is_some());
-        let refused = make(&log, &alive, &create("orders")).await.unwrap_err();
+        let refused = make(&log, &entrance(&log, 0), &alive, &create("orders")).await.unwrap_err();
         assert!(refused.to_string().contains("topic orders exists already"), "{refused}");
         assert_eq!(log.end().await.unwrap().end_offset.0, made.last_offset + 1, "nothing of it was written");
     }
@@ -253,15 +324,21 @@ mod tests {
         let empty = MemLog::new();
         empty.elect(NodeId(3000));
         for early in [bootstrapped, empty] {
-            assert_eq!(make(&early, &alive, &create("t")).await.unwrap_err().exit(), Exit::Blocked);
+            assert_eq!(
+                make(&early, &entrance(&early, 0), &alive, &create("t")).await.unwrap_err().exit(),
+                Exit::Blocked
+            );
             let (reporter, _reports) = Reporter::new();
-            assert_eq!(make_random(&early, 1, 1, &reporter).await.unwrap_err().exit(), Exit::Blocked);
+            assert_eq!(
+                make_random(&early, &entrance(&early, 0), 1, 1, &reporter).await.unwrap_err().exit(),
+                Exit::Blocked
+            );
             assert!(early.image().topics().is_empty());
         }
 
         let deposed = log(ZkMigrationState::Migration, MetadataVersion::V3_9_IV0).await;
         deposed.resign();
-        let failure = make(&deposed, &alive, &create("t")).await.unwrap_err();
+        let failure = make(&deposed, &entrance(&deposed, 0), &alive, &create("t")).await.unwrap_err();
         assert!(failure.to_string().contains("leads the metadata quorum"), "{failure}");
     }
 
@@ -271,11 +348,11 @@ mod tests {
         let mut images = Vec::new();
         for _ in 0..2 {
             let log = log(ZkMigrationState::Migration, MetadataVersion::V3_9_IV0).await;
-            let made = make_random(&log, 500, 7, &reporter).await.unwrap();
+            let made = make_random(&log, &entrance(&log, 0), 500, 7, &reporter).await.unwrap();
             assert_eq!(made.changes, 500);
             assert_eq!(made.last_offset + 1, log.end().await.unwrap().end_offset.0);
             // The same seed again goes on: no name and no id is made twice.
-            make_random(&log, 500, 7, &reporter).await.unwrap();
+            make_random(&log, &entrance(&log, 0), 500, 7, &reporter).await.unwrap();
             let batches = log.read(Offset(0), usize::MAX).await.unwrap();
             let records = batches.iter().flat_map(|batch| batch.records.iter()).map(|record| &record.record);
             let ids: Vec<_> = records
@@ -295,9 +372,69 @@ mod tests {
     async fn random_changes_need_a_log_that_can_hold_them() {
         let (reporter, _reports) = Reporter::new();
         let old = log(ZkMigrationState::Migration, MetadataVersion::V3_6_IV1).await;
-        let failure = make_random(&old, 1, 1, &reporter).await.unwrap_err();
+        let failure = make_random(&old, &entrance(&old, 0), 1, 1, &reporter).await.unwrap_err();
         assert!(failure.to_string().contains("3.6-IV1"), "{failure}");
         let least = log(ZkMigrationState::Migration, random_changes_need()).await;
-        assert_eq!(make_random(&least, 200, 1, &reporter).await.unwrap().changes, 200);
+        assert_eq!(make_random(&least, &entrance(&least, 0), 200, 1, &reporter).await.unwrap().changes, 200);
+    }
+
+    #[tokio::test]
+    async fn while_zookeeper_is_too_far_behind_only_an_election_gets_through() {
+        let log = log(ZkMigrationState::Migration, MetadataVersion::V3_9_IV0).await;
+        let alive = BTreeSet::from([NodeId(1)]);
+        make(&log, &entrance(&log, 100), &alive, &create("orders")).await.unwrap();
+        let end = log.end().await.unwrap();
+        let behind = entrance(&log, 101);
+        let elect = Change::ElectPreferredLeader { name: "orders".into(), partition: 0 };
+        let (reporter, _reports) = Reporter::new();
+
+        // An election is decided at once, though two others wait: this one finds that the preferred leader leads already.
+        let topic = create("late");
+        let (held, random, ()) =
+            tokio::join!(make(&log, &behind, &alive, &topic), make_random(&log, &behind, 10, 1, &reporter), async {
+                let decided = make(&log, &behind, &alive, &elect).await;
+                assert_eq!(decided.unwrap_err().exit(), Exit::Failed, "decided, hence past the gate");
+                assert_eq!(behind.gate.status().waiting, 2);
+                behind.gate.update(Observation { phase: LogPhase::PreMigration, lag: None });
+            });
+        for held in [held.unwrap_err(), random.unwrap_err()] {
+            assert_eq!(held.exit(), Exit::Blocked);
+        }
+
+        // Out of time, they say by how much ZooKeeper is behind.
+        let hurried = Entrance { wait_max: Duration::ZERO, ..entrance(&log, 101) };
+        let held = make(&log, &hurried, &alive, &topic).await.unwrap_err();
+        assert_eq!(held.exit(), Exit::Blocked);
+        assert!(held.to_string().contains("101 records"), "{held}");
+        assert_eq!(log.end().await.unwrap(), end, "nothing was written");
+    }
+
+    #[tokio::test]
+    async fn random_changes_that_had_to_wait_go_on_after_what_was_written_meanwhile() {
+        let log = log(ZkMigrationState::Migration, MetadataVersion::V3_9_IV0).await;
+        let alive = BTreeSet::from([NodeId(1)]);
+        make(&log, &entrance(&log, 0), &alive, &create("orders")).await.unwrap();
+        let entrance = entrance(&log, 0);
+        let lag = |records| Observation { phase: LogPhase::Migration, lag: Some(Lag { records, ms: 0 }) };
+        let (reporter, mut reports) = Reporter::new();
+        let (made, ()) = tokio::join!(make_random(&log, &entrance, 1000, 1, &reporter), async {
+            // Some are made; then ZooKeeper is too far behind.
+            reports.recv().await.unwrap();
+            entrance.gate.update(lag(101));
+            while entrance.gate.status().waiting == 0 {
+                tokio::task::yield_now().await;
+            }
+            // Somebody else appends, without the gate.
+            let image = log.image();
+            let epoch = log.leadership(None).await.unwrap().epoch;
+            let records = Workload::new(99).next_change(&image);
+            let expected = Some(image.position().end_offset);
+            log.append(Append { epoch, expected, txn: Txn::None, records }).await.unwrap();
+            entrance.gate.update(lag(100));
+        });
+        let made = made.unwrap();
+        assert_eq!(made.changes, 1000);
+        assert_eq!(made.last_offset + 1, log.end().await.unwrap().end_offset.0);
+        assert_eq!(entrance.gate.status().waited, 1);
     }
 }

@@ -15,6 +15,7 @@ use metadata_core::log::MetadataLog as _;
 use metadata_core::metadata_version::{MetadataVersion, MetadataVersionRange};
 use metadata_core::record::ZkMigrationState;
 use migration::finalization::{Finalization, FinalizeOptions};
+use migration::gate::{DivergenceBudget, Gate, GateStatus};
 use migration::{Migration, MigrationHandle, MigrationOptions, Ports, SoleVoter, State, Status};
 use store_kraft::{KraftLog, KraftLogOptions};
 use store_zk::client::ZkConnector;
@@ -26,7 +27,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::assigned::Assigned;
-use super::changes;
+use super::changes::{self, Entrance};
 use super::chronicle::Chronicle;
 use super::compare::{Compared, Showing, compare, context, estimate};
 use super::data_dir::{DataDir, who_holds};
@@ -116,8 +117,7 @@ pub struct Controller {
     handle: MigrationHandle,
     chronicle: Chronicle,
     running: Mutex<Option<JoinHandle<metadata_core::error::Result<()>>>>,
-    /// Changes are made one after the other, so that random ones can predict their offsets.
-    changing: Mutex<()>,
+    entrance: Entrance,
     data_dir: DataDir,
     connector: Arc<dyn ZkConnector>,
     settings: ZkSettings,
@@ -180,8 +180,15 @@ impl Controller {
         let (migration, handle) = Migration::new(ports, options);
         let chronicle = Chronicle::start(handle.watch());
         let running = Mutex::new(Some(tokio::spawn(migration.run())));
-        let changing = Mutex::new(());
-        Ok(Self { log, store, measured, handle, chronicle, running, changing, data_dir, connector, settings })
+        let gate = Gate::over(&log.image(), DivergenceBudget::default());
+        let entrance = Entrance::new(gate.clone());
+        let (status, followed) = (handle.watch(), Arc::<KraftLog>::clone(&log));
+        // Ends with the migration or the log.
+        drop(tokio::spawn(async move {
+            let ended = gate.follow(status, followed).await;
+            tracing::debug!(%ended, "nothing feeds the gate any more");
+        }));
+        Ok(Self { log, store, measured, handle, chronicle, running, entrance, data_dir, connector, settings })
     }
 
     /// The migration's status, to look at or to wait on.
@@ -328,14 +335,14 @@ impl Controller {
         report.lacking(&lost)
     }
 
-    /// Makes one change. Returns when it is committed; ZooKeeper follows.
+    /// Makes one change. Returns when it is committed; ZooKeeper follows. An administrative change waits while ZooKeeper is
+    /// too far behind, 30 s at most.
     ///
     /// # Errors
     /// The change breaks a rule, or can't be made now.
     pub async fn change(&self, change: &Change) -> Result<ChangesMade, Failure> {
-        let _one_at_a_time = self.changing.lock().await;
         let alive: BTreeSet<NodeId> = self.watch().borrow().brokers.keys().copied().collect();
-        changes::make(self.log.as_ref(), &alive, change).await
+        changes::make(self.log.as_ref(), &self.entrance, &alive, change).await
     }
 
     /// Makes random changes, many in flight.
@@ -343,8 +350,12 @@ impl Controller {
     /// # Errors
     /// The first one that was not taken.
     pub async fn random_changes(&self, count: u64, seed: u64, reporter: &Reporter) -> Result<ChangesMade, Failure> {
-        let _one_at_a_time = self.changing.lock().await;
-        changes::make_random(self.log.as_ref(), count, seed, reporter).await
+        changes::make_random(self.log.as_ref(), &self.entrance, count, seed, reporter).await
+    }
+
+    /// The figures of the gate before the log.
+    pub fn gate(&self) -> GateStatus {
+        self.entrance.gate.status()
     }
 
     /// Finalizes the migration.
