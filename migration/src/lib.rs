@@ -12,7 +12,7 @@
 //! # async fn example(ports: migration::Ports) -> Result<(), metadata_core::error::Error> {
 //! use migration::{Migration, MigrationOptions, State};
 //!
-//! let (migration, handle) = Migration::new(ports, MigrationOptions::default());
+//! let (migration, handle) = Migration::new(ports, MigrationOptions::new("MkU3OEVBNTcwNTJENDM2Qg"));
 //! let running = tokio::spawn(migration.run());
 //!
 //! let mut status = handle.watch();

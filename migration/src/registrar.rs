@@ -203,6 +203,7 @@ impl Registrar {
         let RegistrarInputs { watched, sessions, settings } = &mut self.inputs;
         let seen = self.report.borrow().at.end_offset;
         tokio::select! {
+            biased;
             () = changed(watched) => Ok(()),
             () = changed(sessions) => Ok(()),
             () = changed(settings) => Ok(()),
@@ -214,6 +215,7 @@ impl Registrar {
     /// Waits a little, but not for longer than the leadership lasts.
     async fn paused(&self, known: LeaderAndEpoch) -> Result<()> {
         tokio::select! {
+            biased;
             () = tokio::time::sleep(PAUSE) => self.log.end().await.map(drop).or_else(|error| match error.kind() {
                 ErrorKind::Corrupt => Err(error),
                 _ => Ok(()),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use broker_registry::Assessment;
 use metadata_core::brokers::BrokerPresence;
 use metadata_core::controllers::ControllerAnnouncement;
 use metadata_core::id::{NodeId, Position};
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use crate::copy::CopyProgress;
 use crate::driver::{Decision, State};
 use crate::dual_write::DualWriteProgress;
+use crate::registrar::RegistrarReport;
 
 /// A moment of the migration. Published on every change; a reader sees the newest.
 #[derive(Debug, Clone)]
@@ -53,6 +55,10 @@ pub struct Status {
     pub dual_write: DualWriteProgress,
     /// Who is in `/brokers/ids`.
     pub brokers: BTreeMap<NodeId, BrokerPresence>,
+    /// How each broker stands, by everything that is known of it; `None` while who is there can't be told.
+    pub assessment: Option<Assessment>,
+    /// What the registrar did under this leadership, and whom it keeps out; `None` while there is none.
+    pub registrar: Option<RegistrarReport>,
     /// The voters of the quorum, each with what it announces; empty while that can't be told.
     pub voters: BTreeMap<NodeId, Option<ControllerAnnouncement>>,
     /// Brokers that are alive and that nobody serves since we took the controller role, whether or not we can write now.
@@ -93,6 +99,8 @@ impl Status {
             sync: None,
             dual_write: DualWriteProgress::default(),
             brokers: BTreeMap::new(),
+            assessment: None,
+            registrar: None,
             voters: BTreeMap::new(),
             unserved: Vec::new(),
         }

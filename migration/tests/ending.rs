@@ -113,7 +113,7 @@ async fn by_the_operators_word_it_is_finalized_and_zookeeper_is_written_no_more(
     cluster.log.resign();
     for flag in [true, false] {
         cluster.voters.send_replace([voter(3000, Some(flag))].into());
-        let options = MigrationOptions { migration_enable: flag, ..MigrationOptions::default() };
+        let options = MigrationOptions { migration_enable: flag, ..MigrationOptions::new("cluster") };
         let (handle, task) = Cluster { options, ..cluster.clone() }.start(Service::None);
         cluster.log.elect(CONTROLLER);
         let status = reach(&handle, |status| status.decision.is_some()).await;
@@ -237,7 +237,7 @@ async fn a_new_cluster_without_the_flag_becomes_a_plain_one_and_asks_no_zookeepe
     // With the flag, later: refused in words, and the process lives.
     cluster.log.resign();
     cluster.voters.send_replace([voter(3000, Some(true))].into());
-    let cluster = Cluster { calls: Calls::new(), options: MigrationOptions::default(), ..cluster };
+    let cluster = Cluster { calls: Calls::new(), options: MigrationOptions::new("cluster"), ..cluster };
     let (handle, task) = cluster.start(Service::None);
     cluster.log.elect(CONTROLLER);
     let status = reach(&handle, |status| status.state == State::Blocked).await;

@@ -9,15 +9,17 @@ mod ports;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use broker_registry::Service;
+use broker_registry::{Heartbeat, RegistrationRequest, ResponseError, Service};
 use metadata_core::contract::{MemLog, leadership};
 use metadata_core::error::ErrorKind;
-use metadata_core::id::{NodeId, Offset, Position, TimestampMs};
-use metadata_core::image::{ConfigResourceType, MetadataDelta, MetadataImage};
+use metadata_core::id::{DirectoryId, IncarnationId, NodeId, Offset, Position, TimestampMs};
+use metadata_core::image::{ConfigResourceType, FeatureRange, MetadataDelta, MetadataImage};
 use metadata_core::leadership::Expected;
 use metadata_core::log::MetadataLog;
+use metadata_core::metadata_version::MetadataVersion;
 use metadata_core::record::{ConfigRecord, ZkMigrationState};
 use metadata_core::store::MetadataStore;
+use metadata_core::uuid::Uuid;
 use migration::State;
 
 use crate::cluster::{CONTROLLER, Cluster, broker, end, reach, zookeeper_content};
@@ -384,5 +386,80 @@ async fn large_records_are_copied_in_appends_that_the_log_takes() {
     let reached = reach(&handle, |status| matches!(status.state, State::DualWrite | State::Blocked)).await;
     assert_eq!((reached.state, reached.reason), (State::DualWrite, None));
     assert_eq!(reached.copy.by_type.get("CONFIG_RECORD"), Some(&2_000));
+    end(handle, task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_in_zookeeper_is_in_the_log_while_it_is_there_and_fenced_when_it_goes() {
+    let cluster = Cluster::new();
+    cluster.watch_reports(broker(4));
+    let (handle, task) = cluster.start(Service::NoneByOperatorsWord);
+    cluster.log.elect(CONTROLLER);
+    let registered = |fenced| {
+        let log = cluster.log.clone();
+        move |_: &migration::Status| {
+            log.image().cluster().broker(NodeId(4)).is_some_and(|it| it.is_migrating_zk_broker && it.fenced == fenced)
+        }
+    };
+    reach(&handle, registered(false)).await;
+    cluster.in_step(&handle).await;
+    let status = handle.watch().borrow().clone();
+    let standing = status.assessment.expect("who is there is known").brokers;
+    assert!(standing.iter().any(|it| it.facts.id == NodeId(4) && it.facts.registered.is_some()), "{standing:?}");
+    cluster.watch_reports(Ok(BTreeMap::new()));
+    reach(&handle, registered(true)).await;
+    // ZooKeeper being away keeps nobody from being registered.
+    cluster.store.fail_batches(usize::MAX);
+    cluster.calls.claims_failing.store(usize::MAX, Ordering::SeqCst);
+    cluster.watch_reports(broker(4));
+    reach(&handle, registered(false)).await;
+    cluster.store.fail_batches(0);
+    cluster.calls.claims_failing.store(0, Ordering::SeqCst);
+    cluster.in_step(&handle).await;
+    end(handle, task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_brokers_are_served_each_must_ask_to_be_registered_before_anything_is_claimed() {
+    let cluster = Cluster::holding(&MetadataImage::empty());
+    cluster.watch_reports(broker(4));
+    let (handle, task) = cluster.start(Service::Served);
+    cluster.log.elect(CONTROLLER);
+    let status = reach(&handle, |status| status.reason.is_some()).await;
+    assert_eq!(status.state, State::WaitForBrokers);
+    assert!(status.reason.is_some_and(|reason| reason.contains("broker 4") && reason.contains("does not ask")));
+
+    let mut request = RegistrationRequest {
+        id: NodeId(4),
+        incarnation_id: IncarnationId(Uuid::from_u64_pair(4, 4)),
+        is_migrating_zk_broker: true,
+        cluster_id: "another".into(),
+        listeners: BTreeMap::new(),
+        features: [(MetadataVersion::FEATURE_NAME.to_owned(), FeatureRange { min: 21, max: 21 })].into(),
+        log_dirs: vec![DirectoryId(Uuid::from_u64_pair(7, 7))],
+        rack: None,
+    };
+    assert_eq!(
+        handle.broker_registers(request.clone()).map_err(|it| it.error()),
+        Err(ResponseError::InconsistentClusterId)
+    );
+    request.cluster_id = "cluster".into();
+    handle.broker_registers(request.clone()).expect("it may");
+    cluster.in_step(&handle).await;
+    let registered = cluster.log.image().cluster().broker(NodeId(4)).cloned().expect("it is in the log");
+    assert_eq!(registered.incarnation_id, request.incarnation_id);
+    assert!(registered.is_migrating_zk_broker && registered.fenced, "until its heartbeat asks for more");
+    let heartbeat = Heartbeat {
+        epoch: registered.epoch,
+        metadata_offset: cluster.log.image().position().end_offset,
+        want_fence: false,
+        want_shutdown: false,
+    };
+    handle.broker_heartbeats(NodeId(4), heartbeat).expect("its epoch is the log's");
+    let log = cluster.log.clone();
+    reach(&handle, move |_| log.image().cluster().broker(NodeId(4)).is_some_and(|it| !it.fenced)).await;
+    handle.broker_session_ended(NodeId(4));
+    let log = cluster.log.clone();
+    reach(&handle, move |_| log.image().cluster().broker(NodeId(4)).is_some_and(|it| it.fenced)).await;
     end(handle, task).await;
 }

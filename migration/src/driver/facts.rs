@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use broker_registry::{ExpectedOfControllers, UnreadyControllerReason, unready_controllers};
 use metadata_core::controllers::ControllerAnnouncement;
 use metadata_core::error::{Error, ErrorKind};
 use metadata_core::id::{NodeId, Offset};
@@ -106,26 +107,43 @@ impl Peers {
         Self { flags: PeerFlags::Mixed, disagreeing }
     }
 
-    /// Judges what the voters announce. `voters` may hold ourselves, who know our own flag best.
-    pub fn of(voters: &BTreeMap<NodeId, Option<ControllerAnnouncement>>, own_id: NodeId, own: bool) -> Self {
-        let others = || voters.iter().filter(|(id, _)| **id != own_id);
-        let flags: Vec<Option<bool>> =
-            others().map(|(_, told)| told.as_ref().map(|told| told.migration_enabled)).collect();
-        let disagreeing = others().filter_map(|(id, told)| match told {
-            None => Some(format!("controller {id} has not told whether zookeeper.metadata.migration.enable is set")),
-            Some(told) if told.migration_enabled == own => None,
-            Some(told) => {
-                let has = if told.migration_enabled { "has" } else { "lacks" };
-                Some(format!("controller {id} {has} zookeeper.metadata.migration.enable"))
-            }
-        });
-        let flags = match flags.as_slice() {
-            [] => return Self::none(own),
-            all if all.iter().all(|flag| *flag == Some(true)) => PeerFlags::Everywhere,
-            all if all.iter().all(|flag| *flag == Some(false)) => PeerFlags::Nowhere,
+    /// Judges what the voters announce. `voters` may hold ourselves, who know our own flag best. With the flag all of
+    /// [`unready_controllers`]'s rules count, not the flag alone: a controller that could not go on is no successor.
+    pub fn of(
+        voters: &BTreeMap<NodeId, Option<ControllerAnnouncement>>,
+        expected: &ExpectedOfControllers,
+        own: bool,
+    ) -> Self {
+        // No voters at all say nothing: Kafka takes them for agreement (G27).
+        let enabled = |flag| {
+            let mut others = voters.iter().filter(|(id, _)| **id != expected.id).map(|(_, told)| told);
+            !voters.is_empty() && others.all(|told| told.as_ref().is_some_and(|told| told.migration_enabled == flag))
+        };
+        let disagreeing: Vec<String> = if own {
+            let unready = unready_controllers(voters, expected).into_iter();
+            let others = unready.filter(|it| it.id != expected.id || it.reason == UnreadyControllerReason::NoVoter);
+            others.map(|it| it.to_string()).collect()
+        } else {
+            let others = voters.iter().filter(|(id, _)| **id != expected.id);
+            others.filter_map(|(id, told)| disagreement_about_leaving(*id, told.as_ref())).collect()
+        };
+        let flags = match own {
+            true if disagreeing.is_empty() => PeerFlags::Everywhere,
+            true if voters.len() > 1 && enabled(false) => PeerFlags::Nowhere,
+            false if enabled(false) => PeerFlags::Nowhere,
+            false if enabled(true) => PeerFlags::Everywhere,
             _ => PeerFlags::Mixed,
         };
-        Self { flags, disagreeing: disagreeing.collect() }
+        Self { flags, disagreeing }
+    }
+}
+
+fn disagreement_about_leaving(id: NodeId, told: Option<&ControllerAnnouncement>) -> Option<String> {
+    match told {
+        None => Some(format!("controller {id} has not told whether it has zookeeper.metadata.migration.enable")),
+        Some(told) => {
+            told.migration_enabled.then(|| format!("controller {id} has zookeeper.metadata.migration.enable"))
+        }
     }
 }
 
@@ -185,6 +203,34 @@ mod tests {
         })
     }
 
+    fn expected() -> ExpectedOfControllers {
+        ExpectedOfControllers {
+            id: NodeId(9),
+            metadata_version: MetadataVersion::V3_9_IV0,
+            zookeeper_fingerprint: None,
+        }
+    }
+
+    /// Kafka takes an empty list of voters for agreement (G27).
+    #[test]
+    fn no_voters_at_all_are_no_agreement() {
+        for own in [true, false] {
+            assert_eq!(Peers::of(&BTreeMap::new(), &expected(), own).flags, PeerFlags::Mixed, "{own}");
+        }
+    }
+
+    #[test]
+    fn a_controller_with_other_metadata_versions_is_no_successor() {
+        let mut old = told(true);
+        if let Some(old) = &mut old {
+            old.metadata_versions = MetadataVersionRange::only(MetadataVersion::V3_6_IV1);
+        }
+        let voters = [(NodeId(9), told(true)), (NodeId(1), old)].into();
+        let peers = Peers::of(&voters, &expected(), true);
+        assert_eq!(peers.flags, PeerFlags::Mixed);
+        assert!(peers.disagreeing[0].contains("3.6-IV1"), "{:?}", peers.disagreeing);
+    }
+
     #[test]
     fn voters_that_tell_nothing_agree_with_nobody() {
         let table = [
@@ -202,10 +248,7 @@ mod tests {
             let mut voters: BTreeMap<_, _> = (1..).map(NodeId).zip(others).collect();
             // What we announced ourselves is not asked.
             voters.insert(NodeId(9), told(!own));
-            if voters.len() == 1 {
-                voters.clear();
-            }
-            let peers = Peers::of(&voters, NodeId(9), own);
+            let peers = Peers::of(&voters, &expected(), own);
             assert_eq!(peers.flags, flags, "{shown}");
             assert_eq!(peers.disagreeing.len(), named.len(), "{shown}");
             for (text, id) in peers.disagreeing.iter().zip(named) {

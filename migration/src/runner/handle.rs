@@ -1,12 +1,19 @@
 //! A look at a running migration, and a few words to it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
+use broker_registry::{
+    BrokerSessions, Heartbeat, RegistrationRefusal, RegistrationRequest, ResponseError, Surroundings,
+};
 use metadata_core::error::{Error, ErrorKind, Result};
+use metadata_core::id::NodeId;
 use metadata_core::image::MetadataImage;
+use metadata_core::log::MetadataLog;
 use metadata_core::record::ZkMigrationState;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::registry::Registry;
+use super::watched::Watched;
 use crate::driver::State;
 use crate::dual_write::HoldRequest;
 use crate::finalization::{Finalization, FinalizeOptions, not_dual_writing};
@@ -26,6 +33,8 @@ pub struct MigrationHandle {
     pub(super) status: watch::Receiver<Status>,
     pub(super) words: mpsc::Sender<Word>,
     pub(super) stop: Arc<watch::Sender<bool>>,
+    pub(super) registry: Registry,
+    pub(super) log: Arc<dyn MetadataLog>,
 }
 
 /// A migration that stands still: ZooKeeper holds exactly [`Held::image`] until this is dropped.
@@ -91,6 +100,44 @@ impl MigrationHandle {
                 "dual writing stopped before the migration was finalized, or just then; `status` tells which",
             ))
         })
+    }
+
+    /// A broker asks to be registered. It is in the log once an image has its incarnation id; the epoch to answer with is that
+    /// registration's. For a controller that serves brokers.
+    ///
+    /// # Errors
+    /// The rule that the request breaks; the refusal has Kafka's error code. It is kept for the report.
+    pub fn broker_registers(&self, request: RegistrationRequest) -> Result<(), RegistrationRefusal> {
+        self.on_sessions(|sessions, around| sessions.register(request, around))
+    }
+
+    /// A broker sends a heartbeat.
+    ///
+    /// # Errors
+    /// `STALE_BROKER_EPOCH`: the log has no registration with this epoch by the broker itself; it must register anew.
+    pub fn broker_heartbeats(&self, id: NodeId, heartbeat: Heartbeat) -> Result<(), ResponseError> {
+        self.on_sessions(|sessions, around| sessions.heartbeat(id, heartbeat, around))
+    }
+
+    /// A broker was not heard for as long as a session lasts: it is fenced.
+    pub fn broker_session_ended(&self, id: NodeId) {
+        self.on_sessions(|sessions, _| sessions.expire(id));
+    }
+
+    fn on_sessions<T>(&self, change: impl FnOnce(&mut BrokerSessions, Surroundings<'_>) -> T) -> T {
+        let (image, settings) = (self.log.image(), self.registry.settings());
+        let brokers = self.registry.brokers.borrow();
+        let watched = match &*brokers {
+            Watched::Known(watched) => Some(watched),
+            Watched::NotYet | Watched::Lost(..) => None,
+        };
+        let around = Surroundings { image: &image, watched, settings: &settings };
+        // One change after the other: none may be lost to another.
+        let _one = self.registry.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.registry.sessions.borrow().clone();
+        let answer = change(&mut sessions, around);
+        self.registry.sessions.send_replace(sessions);
+        answer
     }
 
     /// Ends [`Migration::run`](super::Migration::run) after the event at hand. What is in flight may or may not happen; the

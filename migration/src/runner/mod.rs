@@ -7,17 +7,19 @@ mod bootstrap;
 mod handle;
 mod options;
 mod order;
+mod registry;
 mod watched;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use broker_registry::Presence;
+use broker_registry::{Assessment, Presence};
 use metadata_core::brokers::BrokerIds;
 use metadata_core::controllers::Controllers;
 use metadata_core::error::Result;
 use metadata_core::id::{KRaftLeaderEpoch, Position};
+use metadata_core::image::MetadataImage;
 use metadata_core::leadership::KraftLeadership;
 use metadata_core::log::LeaderAndEpoch;
 use metadata_core::record::ZkMigrationState;
@@ -29,7 +31,8 @@ pub use self::options::{MigrationOptions, RetryPolicy};
 
 use self::handle::Word;
 use self::order::{Claim, Shared, Work};
-use self::watched::{Brokers, Voters, Watched, next_brokers, next_voters};
+use self::registry::{Registering, Registry, registered};
+use self::watched::{Voters, Watched, next_brokers, next_voters};
 use crate::driver::{Answer, Decision, Driver, Effect, Event, Order, PeerFlags, Peers, State};
 use crate::dual_write::{Acknowledged, DualWriteProgress, FinalizeRequest, Request};
 use crate::finalization::{Finalization, FinalizeOptions, blockers, not_dual_writing};
@@ -63,6 +66,8 @@ pub struct Migration {
     driver: Driver,
     claim: Claim,
     presence: Presence,
+    registering: Option<Registering>,
+    assessment: Option<Assessment>,
     zookeeper_at: Option<Position>,
     sync: Option<metadata_core::store::SyncReport>,
     to_writer: Option<mpsc::Sender<Request>>,
@@ -90,14 +95,21 @@ impl Migration {
         let (word_sender, words) = mpsc::channel(8);
         let since = Instant::now();
         let status = watch::Sender::new(Status::first(&ports.log.image(), since));
-        let handle = MigrationHandle { status: status.subscribe(), words: word_sender, stop: Arc::new(stop_sender) };
+        let registry = Registry::new(&options);
+        let handle = MigrationHandle {
+            status: status.subscribe(),
+            words: word_sender,
+            stop: Arc::new(stop_sender),
+            registry: registry.clone(),
+            log: Arc::clone(&ports.log),
+        };
         let migration = Self {
             shared: Shared {
                 log: ports.log,
                 zookeeper: ports.zookeeper,
                 projection: ports.projection,
                 assigned_replicas: ports.assigned_replicas,
-                brokers: Arc::new(watch::Sender::new(Watched::NotYet)),
+                registry,
                 voters: Arc::new(watch::Sender::new(Watched::NotYet)),
                 copy: Arc::default(),
                 dual_write: Arc::new(watch::Sender::new(DualWriteProgress::default())),
@@ -108,6 +120,8 @@ impl Migration {
             driver: Driver::default(),
             claim: Claim::default(),
             presence: Presence::new(),
+            registering: None,
+            assessment: None,
             zookeeper_at: None,
             sync: None,
             to_writer: None,
@@ -134,6 +148,7 @@ impl Migration {
         let again_after = |failed: bool| if failed { retry_first } else { Duration::ZERO };
         let mut brokers = next_brokers(broker_ids, Duration::ZERO);
         let mut voters = next_voters(controllers, Duration::ZERO);
+        let mut sessions = self.shared.registry.sessions.subscribe();
         let mut known: Option<LeaderAndEpoch> = None;
         let mut under_way: Option<UnderWay> = None;
         loop {
@@ -163,9 +178,11 @@ impl Migration {
                 }
                 (broker_ids, seen) = &mut brokers, if !self.is_over() => {
                     brokers = next_brokers(broker_ids, again_after(seen.is_err()));
-                    let look_again = self.brokers_changed(seen);
-                    self.hurry(look_again)
+                    let news = self.shared.registry.brokers_changed(&mut self.presence, seen);
+                    self.brokers_look_otherwise(news)
                 }
+                () = registered(&mut self.registering) => self.brokers_look_otherwise(true),
+                _ = sessions.changed() => self.brokers_look_otherwise(true),
                 (controllers, seen) = &mut voters => {
                     voters = next_voters(controllers, again_after(seen.is_err()));
                     self.voters_changed(seen)
@@ -185,6 +202,9 @@ impl Migration {
             for order in self.step(answer) {
                 self.carry_out(order, &mut under_way);
             }
+            let (leadership, decision) = (self.driver.leadership, self.driver.decision);
+            let running = self.registering.take();
+            self.registering = Registering::kept(running, &log, leadership, decision, &self.shared.registry);
         }
     }
 
@@ -249,6 +269,12 @@ impl Migration {
             }
             // A claim that the copy follows is of a ZooKeeper that was never written.
             Event::Claimed(claimed) if claimed.position.last().is_some() => self.zookeeper_at = Some(claimed.position),
+            Event::BrokersJudged(_) | Event::Rehearsed => self.assess(),
+            Event::LeadershipGained(leadership) => {
+                if let Watched::Known(voters) = &*self.shared.voters.borrow() {
+                    self.shared.registry.voters_changed(voters, Some(leadership.id));
+                }
+            }
             Event::Failed(error) => tracing::warn!(error = crate::failure::chain(error), "order failed"),
             _ => {}
         }
@@ -265,26 +291,16 @@ impl Migration {
         news.then(|| Answer { epoch: self.driver.epoch(), event: Event::InStep })
     }
 
-    /// Takes the present brokers, or that they can't be told. Returns whether whoever waits for brokers should look again
-    /// at once.
-    fn brokers_changed(&mut self, brokers: Result<Brokers>) -> bool {
-        match brokers {
-            Ok(now) => {
-                let changes = self.presence.update(now.clone());
-                for change in &changes {
-                    tracing::info!(?change, "/brokers/ids");
-                }
-                let before = self.shared.brokers.send_replace(Watched::Known(now));
-                let news = !changes.is_empty() || !matches!(before, Watched::Known(_));
-                news && self.driver.state == State::WaitForBrokers
-            }
-            Err(error) => {
-                let text = crate::failure::chain(&error);
-                tracing::warn!(error = text, "/brokers/ids can't be watched now");
-                self.shared.brokers.send_replace(Watched::Lost(error.kind(), text));
-                false
-            }
+    /// The brokers, or what is known of them, changed: whoever waits for them looks again at once.
+    fn brokers_look_otherwise(&mut self, news: bool) -> Option<Answer> {
+        if news {
+            self.assess();
         }
+        self.hurry(news && self.driver.state == State::WaitForBrokers)
+    }
+
+    fn assess(&mut self) {
+        self.assessment = self.shared.registry.assess_now(&self.shared.log.image());
     }
 
     /// Takes what the voters announce. Whoever waits for them looks again at once; whoever dual-writes without the flag
@@ -300,15 +316,25 @@ impl Migration {
             }
         };
         self.shared.voters.send_replace(Watched::Known(now.clone()));
+        self.shared.registry.voters_changed(&now, self.driver.leadership.map(|leadership| leadership.id));
         let leadership = self.driver.leadership?;
         match self.driver.state {
             State::WaitForControllerQuorum => self.hurry(true),
             State::DualWrite if !self.options.migration_enable => {
-                let gone = Peers::of(&now, leadership.id, false).flags == PeerFlags::Nowhere;
+                let gone = self.peers_leaving(&now, leadership).flags == PeerFlags::Nowhere;
                 gone.then(|| Answer { epoch: self.driver.epoch(), event: Event::FlagsGone })
             }
             _ => None,
         }
+    }
+
+    /// The other voters as leaving the migration judges them.
+    fn peers_leaving(&self, voters: &Voters, leadership: KraftLeadership) -> Peers {
+        Peers::of(
+            voters,
+            &order::expected_of_controllers(&self.shared.log.image(), leadership.id, &self.options),
+            false,
+        )
     }
 
     /// Makes the next attempt due at once, if one is planned.
@@ -344,10 +370,12 @@ impl Migration {
         answer: oneshot::Sender<Result<Finalization>>,
     ) -> Option<Request> {
         let KraftLeadership { id, epoch } = self.driver.leadership?;
-        let (brokers, voters) = (self.shared.brokers.subscribe(), self.shared.voters.subscribe());
-        let guard = move |image: &metadata_core::image::MetadataImage| {
+        let (brokers, voters) = (self.shared.registry.brokers.subscribe(), self.shared.voters.subscribe());
+        let migration_options = self.options.clone();
+        let guard = move |image: &MetadataImage| {
+            let expected = order::expected_of_controllers(image, id, &migration_options);
             let peers = match &*voters.borrow() {
-                Watched::Known(voters) => Peers::of(voters, id, false),
+                Watched::Known(voters) => Peers::of(voters, &expected, false),
                 Watched::NotYet | Watched::Lost(..) => Peers::unknown(),
             };
             match &*brokers.borrow() {
@@ -396,6 +424,8 @@ impl Migration {
             status.sync.clone_from(&self.sync);
             status.dual_write = *self.shared.dual_write.borrow();
             status.brokers.clone_from(self.presence.brokers());
+            status.assessment.clone_from(&self.assessment);
+            status.registrar = self.registering.as_ref().map(Registering::report);
             status.voters = match &*self.shared.voters.borrow() {
                 Watched::Known(voters) => voters.clone(),
                 Watched::NotYet | Watched::Lost(..) => Voters::new(),
@@ -409,13 +439,12 @@ impl Migration {
         let claim = std::mem::take(&mut self.claim);
         let (shared, options) = (self.shared.clone(), &self.options);
         let leadership = self.driver.leadership?;
-        let controller = leadership.id;
         Some(match order {
-            Effect::Survey => shared.survey(claim, leadership, options.migration_enable),
+            Effect::Survey => shared.survey(claim, leadership, options),
             Effect::BootstrapKRaft => shared.bootstrap(claim, leadership, options, ZkMigrationState::None),
             Effect::BootstrapMigration => shared.bootstrap(claim, leadership, options, ZkMigrationState::PreMigration),
-            Effect::JudgeBrokers => shared.judge_brokers(claim, controller, options),
-            Effect::Rehearse => shared.rehearse(claim, controller, options),
+            Effect::JudgeBrokers => shared.judge_brokers(claim),
+            Effect::Rehearse => shared.rehearse(claim),
             Effect::Claim => shared.claim(leadership),
             Effect::Copy => shared.copy(claim, leadership),
             Effect::Sync => shared.sync(claim),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use broker_registry::{Readiness, readiness};
+use broker_registry::{ExpectedOfControllers, Readiness};
 use futures::future::BoxFuture;
 use metadata_core::error::{Error, ErrorKind, Result};
 use metadata_core::id::NodeId;
@@ -17,7 +17,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::bootstrap::bootstrap;
 use super::options::MigrationOptions;
-use super::watched::{Brokers, Voters, Watched};
+use super::registry::Registry;
+use super::watched::{Voters, Watched};
 use crate::copy::{CopyProgress, copy, rehearse};
 use crate::driver::{Decision, Event, Facts, LogFinding, MarkerFinding, Peers};
 use crate::dual_write::{Acknowledged, DualWriteProgress, DualWriter, Ended, Request, image_at};
@@ -39,7 +40,7 @@ pub(super) struct Shared {
     pub(super) zookeeper: Arc<dyn MetadataStore>,
     pub(super) projection: Arc<dyn Projection>,
     pub(super) assigned_replicas: Arc<dyn metadata_core::brokers::AssignedReplicas>,
-    pub(super) brokers: Arc<watch::Sender<Watched<Brokers>>>,
+    pub(super) registry: Registry,
     pub(super) voters: Arc<watch::Sender<Watched<Voters>>>,
     pub(super) copy: Arc<watch::Sender<CopyProgress>>,
     pub(super) dual_write: Arc<watch::Sender<DualWriteProgress>>,
@@ -56,18 +57,34 @@ fn no_claim() -> Error {
     Error::not_applied(ErrorKind::Conflict, "ZooKeeper is not claimed any more; claim it again")
 }
 
+/// What the other controllers must agree with.
+pub(super) fn expected_of_controllers(
+    image: &MetadataImage,
+    id: NodeId,
+    options: &MigrationOptions,
+) -> ExpectedOfControllers {
+    ExpectedOfControllers {
+        id,
+        metadata_version: image.features().metadata_version().unwrap_or(options.metadata_version),
+        zookeeper_fingerprint: options.zookeeper_fingerprint,
+    }
+}
+
 impl Shared {
     /// The order to gather what decides.
-    pub(super) fn survey(self, claim: Claim, leadership: KraftLeadership, own: bool) -> Work {
-        Box::pin(async move { (event(self.facts(leadership, own).await.map(Event::Surveyed)), claim) })
+    pub(super) fn survey(self, claim: Claim, leadership: KraftLeadership, options: &MigrationOptions) -> Work {
+        let options = options.clone();
+        Box::pin(async move { (event(self.facts(leadership, &options).await.map(Event::Surveyed)), claim) })
     }
 
-    async fn facts(&self, leadership: KraftLeadership, own: bool) -> Result<Facts> {
+    async fn facts(&self, leadership: KraftLeadership, options: &MigrationOptions) -> Result<Facts> {
         // A linearizable look: what an earlier leader committed is in the image then.
         self.log.end().await?;
-        let log = LogFinding::of(&self.log.image());
+        let image = self.log.image();
+        let (log, own) = (LogFinding::of(&image), options.migration_enable);
         let voters = Watched::present(self.voters.subscribe(), "what the controllers announce").await?;
-        let peers = Peers::of(&voters, leadership.id, own);
+        let expected = expected_of_controllers(&image, leadership.id, options);
+        let peers = Peers::of(&voters, &expected, own);
         let mut facts = Facts { log, own, peers, marker: MarkerFinding::NotAsked, refusal: None };
         if facts.decision() == Decision::LookAtZooKeeper {
             let survey = self.zookeeper.survey(&leadership, &self.expected()).await;
@@ -102,17 +119,15 @@ impl Shared {
     }
 
     /// The order to judge the brokers.
-    pub(super) fn judge_brokers(self, claim: Claim, controller: NodeId, options: &MigrationOptions) -> Work {
-        let service = options.service;
-        Box::pin(async move { (event(self.judge(controller, service).await), claim) })
+    pub(super) fn judge_brokers(self, claim: Claim) -> Work {
+        Box::pin(async move { (event(self.judge().await), claim) })
     }
 
     /// The order to read everything as the copy would.
-    pub(super) fn rehearse(self, claim: Claim, controller: NodeId, options: &MigrationOptions) -> Work {
-        let service = options.service;
+    pub(super) fn rehearse(self, claim: Claim) -> Work {
         let rehearsing = async move {
             rehearse(&*self.zookeeper).await?;
-            Ok(match self.judge(controller, service).await? {
+            Ok(match self.judge().await? {
                 Event::BrokersJudged(Readiness::Ready { .. }) => Event::Rehearsed,
                 waiting => waiting,
             })
@@ -120,10 +135,10 @@ impl Shared {
         Box::pin(async move { (event(rehearsing.await), claim) })
     }
 
-    async fn judge(&self, controller: NodeId, service: broker_registry::Service) -> Result<Event> {
-        let present = Watched::present(self.brokers.subscribe(), "who is in /brokers/ids").await?;
-        let assigned = self.assigned_replicas.assigned_replicas().await?;
-        Ok(Event::BrokersJudged(readiness(&present, &assigned, controller, service)))
+    async fn judge(&self) -> Result<Event> {
+        let present = Watched::present(self.registry.brokers.subscribe(), "who is in /brokers/ids").await?;
+        self.registry.assigned(self.assigned_replicas.assigned_replicas().await?);
+        Ok(Event::BrokersJudged(self.registry.assess(&self.log.image(), Some(&present)).verdict))
     }
 
     /// The order to claim.

@@ -102,7 +102,7 @@ impl Cluster {
     pub(crate) fn holding(content: &MetadataImage) -> Self {
         Self {
             voters: watch::Sender::new([voter(3000, Some(true))].into()),
-            options: MigrationOptions::default(),
+            options: MigrationOptions::new("cluster"),
             log: MemLog::new(),
             store: MemStore::holding(content),
             brokers: watch::Sender::new(Ok(BTreeMap::new())),

@@ -59,12 +59,8 @@ fn n1_levels_and_registrations_stay_behind() {
 fn registrations_reach_no_znode() {
     let before = image([topic("t", 7), partition(7, 0, 0)]);
     for is_migrating_zk_broker in [true, false] {
-        let registered = RegisterBrokerRecord {
-            broker_id: NodeId(1),
-            fenced: true,
-            is_migrating_zk_broker,
-            ..Default::default()
-        };
+        let registered =
+            RegisterBrokerRecord { broker_id: NodeId(1), fenced: true, is_migrating_zk_broker, ..Default::default() };
         let unfenced = BrokerRegistrationChangeRecord { broker_id: NodeId(1), fenced: -1, ..Default::default() };
         let after = image([topic("t", 7), partition(7, 0, 0), registered.into(), unfenced.into()]);
         assert!(!after.same_metadata(&before));

@@ -30,5 +30,5 @@ pub use self::process::{Controller, ControllerOptions, zk_store};
 pub use self::refusal::{reasons_of, why_it_stopped};
 pub use self::report::{
     BrokerReport, ClaimReport, ControllerReport, CopyReport, DifferenceReport, FamilyReport, FinalizeReport,
-    StatusReport, SyncedReport, VerifyReport, peak_resident_bytes, sentence,
+    StatusReport, SyncedReport, UnreadyReport, VerifyReport, peak_resident_bytes, sentence,
 };

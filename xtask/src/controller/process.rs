@@ -34,7 +34,8 @@ use super::data_dir::{DataDir, who_holds};
 use super::measured::Measured;
 use super::refusal::reasons_of;
 use super::report::{
-    BrokerReport, ClaimReport, ControllerReport, CopyReport, FinalizeReport, StatusReport, SyncedReport, VerifyReport,
+    BrokerReport, ClaimReport, ControllerReport, CopyReport, FinalizeReport, StatusReport, SyncedReport, UnreadyReport,
+    VerifyReport,
 };
 use super::secret::{check_secret, secret_of};
 use crate::change::Change;
@@ -175,7 +176,7 @@ impl Controller {
             metadata_version,
             service,
             overrule_zk_governed,
-            ..MigrationOptions::default()
+            ..MigrationOptions::new(&data_dir.cluster_id)
         };
         let (migration, handle) = Migration::new(ports, options);
         let chronicle = Chronicle::start(handle.watch());
@@ -316,6 +317,7 @@ impl Controller {
                     malformed: broker.malformed.clone(),
                 })
                 .collect(),
+            unready: unready(&status),
             unserved_brokers: status.unserved.iter().map(|id| id.0).collect(),
             controllers: status
                 .voters
@@ -398,6 +400,22 @@ impl Controller {
         let zookeeper = Compared { store: &self.store, connector: self.connector.as_ref(), settings: &self.settings };
         compare(zookeeper, &held.image, self.log.image().position().end_offset.0, showing, reporter).await
     }
+}
+
+/// Everyone who keeps the migration waiting or should be looked at, by id.
+fn unready(status: &Status) -> Vec<UnreadyReport> {
+    let standings = status.assessment.iter().flat_map(|assessment| &assessment.brokers);
+    let worth_a_word = standings.filter(|it| !it.unready.is_empty() || !it.warnings.is_empty());
+    worth_a_word
+        .map(|it| UnreadyReport {
+            id: it.facts.id.0,
+            registered: it.facts.registered.map(|registered| registered.epoch.0),
+            fenced: it.facts.registered.map(|registered| registered.fenced),
+            replicas: it.replicas,
+            reasons: it.unready.iter().map(ToString::to_string).collect(),
+            warnings: it.warnings.iter().map(ToString::to_string).collect(),
+        })
+        .collect()
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -132,7 +132,7 @@ mod tests {
             broker_ids: Box::new(Nobody),
             assigned_replicas: Arc::new(Nobody),
         };
-        let (_, handle) = Migration::new(ports, MigrationOptions::default());
+        let (_, handle) = Migration::new(ports, MigrationOptions::new("c"));
         handle.watch().borrow().clone()
     }
 

@@ -79,10 +79,29 @@ pub struct StatusReport {
     pub partitions: u64,
     /// Who is in `/brokers/ids`.
     pub brokers: Vec<BrokerReport>,
+    /// Brokers that are not ready for the migration, or of which something should be known.
+    pub unready: Vec<UnreadyReport>,
     /// Those of them that nobody serves.
     pub unserved_brokers: Vec<i32>,
     /// The voters of the metadata quorum.
     pub controllers: Vec<ControllerReport>,
+}
+
+/// A broker that is not ready, or of which something should be known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadyReport {
+    /// Its id.
+    pub id: i32,
+    /// Its epoch in the log; `None` when it is not registered.
+    pub registered: Option<i64>,
+    /// Whether it is fenced in the log.
+    pub fenced: Option<bool>,
+    /// Its replicas in the assignments.
+    pub replicas: u64,
+    /// Every reason for which it keeps the migration waiting.
+    pub reasons: Vec<String>,
+    /// What its operator should know.
+    pub warnings: Vec<String>,
 }
 
 /// A controller of the quorum.
@@ -329,6 +348,12 @@ impl StatusReport {
         lines.extend(self.brokers.iter().filter_map(|broker| {
             broker.malformed.as_ref().map(|reason| format!("  broker {} can't be understood: {reason}", broker.id))
         }));
+        for broker in &self.unready {
+            lines.extend(broker.reasons.iter().map(|reason| format!("  broker {} {reason}", broker.id)));
+            lines.extend(
+                broker.warnings.iter().map(|warning| format!("  broker {}, a warning: it {warning}", broker.id)),
+            );
+        }
         if !self.unserved_brokers.is_empty() {
             lines.push(format!(
                 "NOBODY SERVES {}: no leader is elected for their partitions, and they learn of changes from ZooKeeper alone",
@@ -579,6 +604,14 @@ mod tests {
                 rack: None,
                 malformed: Some("no port".into()),
             }],
+            unready: vec![UnreadyReport {
+                id: 2,
+                registered: Some(7),
+                fenced: Some(true),
+                replicas: 3,
+                reasons: vec!["is not registered".into()],
+                warnings: vec!["has an odd id".into()],
+            }],
             unserved_brokers: vec![1, 2],
             controllers: vec![ControllerReport { id: 3000, migration_enabled: Some(true), metadata_versions: None }],
         };
@@ -591,6 +624,8 @@ mod tests {
             "  WARNING: controller 7 lacks it",
             "ZooKeeper lacks 2 records, the first for 5 ms",
             "  broker 1 can't be understood: no port",
+            "  broker 2 is not registered",
+            "  broker 2, a warning: it has an odd id",
         ] {
             assert!(lines.iter().any(|line| line == expected), "{expected}: {lines:#?}");
         }

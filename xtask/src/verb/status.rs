@@ -74,6 +74,7 @@ async fn on_disk(data_dir: &Path, shell: &Shell) -> Result<StatusReport, Failure
         topics: image.topics().len() as u64,
         partitions: image.topics().partition_count() as u64,
         brokers: Vec::new(),
+        unready: Vec::new(),
         unserved_brokers: Vec::new(),
         controllers: Vec::new(),
     };
