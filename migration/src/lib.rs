@@ -31,6 +31,7 @@ pub mod finalization;
 pub mod gate;
 mod ports;
 pub mod registrar;
+pub mod propagate;
 mod runner;
 mod sole_voter;
 mod status;
