@@ -6,8 +6,8 @@ use metadata_core::id::{
 };
 use metadata_core::image::{MetadataDelta, MetadataImage};
 use metadata_core::record::{
-    BrokerEndpoint, FenceBrokerRecord, MetadataRecord, RegisterBrokerRecord, RemoveTopicRecord, TopicRecord,
-    UnfenceBrokerRecord, UnregisterBrokerRecord, VersionedRecord,
+    BrokerEndpoint, FenceBrokerRecord, MetadataRecord, PartitionChangeRecord, RegisterBrokerRecord, RemoveTopicRecord,
+    TopicRecord, UnfenceBrokerRecord, UnregisterBrokerRecord, VersionedRecord,
 };
 use metadata_core::uuid::Uuid;
 use migration::propagate::{ActingController, Propagator};
@@ -66,6 +66,7 @@ impl Changes {
         match self.below(10) {
             0 | 1 => self.of_a_broker(image),
             2 => self.anew(image),
+            3 => self.completed(image),
             _ => self.workload.next_change(image).into_iter().map(|VersionedRecord { record, .. }| record).collect(),
         }
     }
@@ -88,6 +89,28 @@ impl Changes {
             }
             _ => vec![FenceBrokerRecord { id: NodeId(id), epoch: present.epoch, ..Default::default() }.into()],
         }
+    }
+
+    /// Reassignments come to their end: what was to leave leaves, and what is not in sync follows.
+    fn completed(&mut self, image: &MetadataImage) -> Vec<MetadataRecord> {
+        let moving =
+            image.topics().all_partitions().filter(|(_, registration)| !registration.removing_replicas.is_empty());
+        let completed = moving.take(3).map(|(key, registration)| {
+            let stays = |id: &&NodeId| !registration.removing_replicas.contains(id);
+            let replicas: Vec<NodeId> = registration.replicas.iter().filter(stays).copied().collect();
+            PartitionChangeRecord {
+                topic_id: key.topic_id,
+                partition_id: key.partition,
+                leader: replicas.first().copied().unwrap_or(NodeId::NONE),
+                isr: Some(replicas.clone()),
+                replicas: Some(replicas),
+                adding_replicas: Some(Vec::new()),
+                removing_replicas: Some(Vec::new()),
+                ..Default::default()
+            }
+            .into()
+        });
+        completed.collect()
     }
 
     /// A topic is deleted and made anew, with the partitions of another one.
