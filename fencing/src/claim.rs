@@ -95,7 +95,7 @@ pub struct Marker {
 impl Marker {
     /// Whether a copy into a log was ever completed, as Kafka tells it: an offset above 0. Offset 0 alone is what a log
     /// begins with.
-    fn copy_is_complete(&self) -> bool {
+    pub(crate) fn copy_is_complete(&self) -> bool {
         self.position.last().is_some_and(|last| last > Offset(0))
     }
 }
@@ -351,7 +351,7 @@ fn controller_step(holder: Option<ObservedController>, own: &KraftLeadership) ->
     }
 }
 
-fn own_marker(marker: &Marker, ours: &QuorumIdentity) -> Result<(), ClaimRefusal> {
+pub(crate) fn own_marker(marker: &Marker, ours: &QuorumIdentity) -> Result<(), ClaimRefusal> {
     let writer = match &marker.quorum {
         Some(quorum) if quorum == ours => return Ok(()),
         Some(other) => format!("cluster {}, log {}", other.cluster_id, other.log_id),
@@ -369,7 +369,7 @@ fn held_by_us(holder: Option<ObservedController>, voters: &BTreeSet<NodeId>) -> 
     Err(ClaimRefusal::GovernedElsewhere { reason })
 }
 
-fn in_log(marker: &Marker, extent: &metadata_core::leadership::LogExtent) -> Result<(), ClaimRefusal> {
+pub(crate) fn in_log(marker: &Marker, extent: &metadata_core::leadership::LogExtent) -> Result<(), ClaimRefusal> {
     let ahead = |reason: String| ClaimRefusal::AheadOfLog { marker: marker.position, reason };
     if let Some(last) = marker.position.last() {
         match extent.epoch_at(last) {

@@ -6,6 +6,8 @@
 //! - [`store`]: the port [`store::MetadataStore`]; [`log`]: the port [`log::MetadataLog`]; [`leadership`]: the proof that
 //!   writing needs; [`brokers`], [`controllers`], [`projection`]: the ports to broker ids, to what the voters announce,
 //!   and to a projection's content.
+//!   writing needs; [`brokers`], [`projection`]: the ports to broker ids and to a projection's content.
+//! - [`give_back`]: the ports of a rollback.
 //! - [`error`]: one error for all ports. It says whether a failed write happened.
 //! - `contract` (feature `contract`): the suite that any store can run, with the in-memory store and the stores that are
 //!   broken on purpose.
@@ -42,6 +44,7 @@ pub mod codec;
 pub mod contract;
 pub mod controllers;
 pub mod error;
+pub mod give_back;
 pub mod id;
 pub mod image;
 pub mod leadership;
