@@ -3,6 +3,7 @@
 //! - [`driver`]: what to do next, as a pure step function over a table.
 //! - [`Migration`]: the runner that carries it out over the [`Ports`] that the application wires in.
 //! - [`mod@copy`]: the one transaction that takes everything over; [`dual_write`]: every later change, to both sides.
+//! - [`rollback`]: the way back, while the migration is not finalized.
 //! - [`MigrationHandle`]: look at it ([`Status`]), or make it stand still for a moment.
 //!
 //! This crate names no store: it knows ZooKeeper as a [`MetadataStore`](metadata_core::store::MetadataStore) and the log as
@@ -32,6 +33,7 @@ pub mod gate;
 mod ports;
 pub mod registrar;
 pub mod propagate;
+pub mod rollback;
 mod runner;
 mod sole_voter;
 mod status;

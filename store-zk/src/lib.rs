@@ -5,6 +5,7 @@
 //!   differ and what may not. All three are pure.
 //! - `chain`: the protocol by which changes reach ZooKeeper; whatever dies, ZooKeeper holds a prefix of them.
 //! - [`client`]: the edge to ZooKeeper, one small trait; `testkit` (feature) has an in-memory one, real servers and faults.
+//! - `give_back`: the way back, in one multi ([`ControllerRole`](metadata_core::give_back::ControllerRole)).
 //! - [`ZkStore`] puts them together; [`ZkBrokerIds`] watches `/brokers/ids`.
 //!
 //! ```no_run
@@ -34,6 +35,7 @@ mod chain;
 pub mod client;
 pub mod compare;
 mod error;
+mod give_back;
 pub mod import;
 pub mod project;
 mod read;

@@ -135,7 +135,11 @@ impl ZkStore {
         self.imported.lock().ok().and_then(|imported| imported.clone())
     }
 
-    async fn session(&self) -> Result<Arc<dyn ZkSession>> {
+    pub(crate) fn options(&self) -> &ZkStoreOptions {
+        &self.options
+    }
+
+    pub(crate) async fn session(&self) -> Result<Arc<dyn ZkSession>> {
         let mut session = self.session.lock().await;
         if let Some(open) = session.as_ref().filter(|open| *open.state().borrow() == SessionState::Connected) {
             return Ok(Arc::clone(open));
@@ -154,7 +158,7 @@ impl ZkStore {
         }
     }
 
-    async fn reader(&self) -> Result<BulkReader> {
+    pub(crate) async fn reader(&self) -> Result<BulkReader> {
         Ok(BulkReader::new(self.session().await?, Arc::clone(&self.counters)))
     }
 }

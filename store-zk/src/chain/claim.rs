@@ -158,7 +158,7 @@ fn at(path: &'static str) -> impl Fn(Malformed) -> Error {
 }
 
 impl Observed {
-    fn judged(&self) -> ZkFacts {
+    pub(crate) fn judged(&self) -> ZkFacts {
         ZkFacts {
             controller_epoch: self.controller_epoch,
             controller: self.controller,
