@@ -29,6 +29,7 @@ use metadata_core::log::MetadataLog;
 use metadata_core::record::ZkMigrationState;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::driver::State;
 use crate::runner::{Held, MigrationHandle};
 
 /// Pause between two looks, and between two attempts.
@@ -256,7 +257,8 @@ async fn drained_plan(
 
 /// Makes dual writing stand still, however long it takes to be reached within the limit.
 async fn hold(handle: &MigrationHandle, drain_max: Duration) -> Result<Held> {
-    let deadline = Instant::now() + drain_max;
+    let began = Instant::now();
+    let deadline = began + drain_max;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let why_not = match timeout(left, handle.hold()).await {
@@ -265,15 +267,16 @@ async fn hold(handle: &MigrationHandle, drain_max: Duration) -> Result<Held> {
             Ok(Err(error)) => return Err(error),
             Err(_) => "dual writing does not come to a rest".to_owned(),
         };
-        if Instant::now() >= deadline {
-            let status = handle.watch().borrow().clone();
+        let status = handle.watch().borrow().clone();
+        let for_good = matches!(status.state, State::Blocked | State::ZkGoverned);
+        if for_good || Instant::now() >= deadline {
             let reason = status.reason.unwrap_or(why_not);
             return Err(Error::not_applied(
                 ErrorKind::Unavailable,
                 format!(
-                    "ZooKeeper could not be brought to a whole batch within {} s: the migration is in state {} ({reason}). \
+                    "ZooKeeper could not be brought to a whole batch: after {:.0} s the migration is in state {} ({reason}). \
                      Nothing was given back",
-                    drain_max.as_secs(),
+                    began.elapsed().as_secs_f64(),
                     status.state
                 ),
             ));

@@ -10,6 +10,7 @@ use crate::cli::{Exit, Failure, Outcome, Shell, VerbResult, start_logging};
 use crate::codegen;
 use crate::verb::{
     bless, change, chaos, ci, demo, dump_log, export, finalize, fix, interop, migrate, seed, status, test, verify,
+    bless, change, chaos, ci, demo, dump_log, export, fix, interop, migrate, rollback, seed, status, test, verify,
     zookeeper,
 };
 
@@ -45,6 +46,8 @@ enum Verb {
     Verify(verify::Args),
     /// End the migration for good: ZooKeeper is written no more, and no way leads back
     Finalize(finalize::Args),
+    /// Give ZooKeeper back to its brokers: the way back from every stage before the migration is finalized
+    Rollback(rollback::Args),
     /// Print every batch and record of a metadata log as JSON
     DumpLog(dump_log::Args),
     /// Turn a stopped ZooKeeper-mode cluster into directories that Kafka 3.9 and 4.x start from
@@ -78,6 +81,7 @@ impl Verb {
             Self::Status(_) => "status",
             Self::Verify(_) => "verify",
             Self::Finalize(_) => "finalize",
+            Self::Rollback(_) => "rollback",
             Self::DumpLog(_) => "dump-log",
             Self::Export(_) => "export",
             Self::Chaos(_) => "chaos",
@@ -100,6 +104,7 @@ impl Verb {
             Self::Status(args) => on_tokio(status::run(args, shell)),
             Self::Verify(args) => on_tokio(verify::run(args, shell)),
             Self::Finalize(args) => on_tokio(finalize::run(args, shell)),
+            Self::Rollback(args) => on_tokio(rollback::run(args, shell)),
             Self::DumpLog(args) => on_tokio(dump_log::run(args, shell)),
             Self::Export(args) => on_tokio(export::run(args, shell)),
             Self::Chaos(args) => on_tokio(chaos::run(args, shell)),

@@ -46,6 +46,13 @@ pub enum Request {
         /// Show passwords and keys as they are.
         show_secrets: bool,
     },
+    /// Give ZooKeeper's controller role back to the brokers, and end. It goes on when the asker goes.
+    Rollback {
+        /// Only say what would be done.
+        dry_run: bool,
+        /// How long live brokers may take to elect a controller.
+        election_seconds: u64,
+    },
 }
 
 /// What was done, for the asker of [`Request::Change`] and [`Request::Random`].

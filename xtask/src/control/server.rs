@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{interval, timeout};
 
@@ -23,6 +23,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often an asker hears that we are at it.
 pub(super) const WORKING_INTERVAL: Duration = Duration::from_secs(1);
+/// How long those who are being answered may keep the server that is to end.
+const FINISH_MAX: Duration = Duration::from_secs(10);
 /// Connections served at a time; the next one is told to come later.
 const CONNECTIONS_MAX: usize = 32;
 
@@ -58,6 +60,7 @@ pub trait Handler: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct ControlServer {
     task: JoinHandle<()>,
+    finish: watch::Sender<bool>,
     _place: Place,
 }
 
@@ -68,7 +71,16 @@ impl ControlServer {
     /// The socket can't be made.
     pub fn start(data_dir: &Path, handler: Arc<dyn Handler>) -> Result<Self, Failure> {
         let (listener, place) = place::bind(data_dir)?;
-        Ok(Self { task: tokio::spawn(accept(listener, handler)), _place: place })
+        let (finish, finishing) = watch::channel(false);
+        Ok(Self { task: tokio::spawn(accept(listener, handler, finishing)), finish, _place: place })
+    }
+
+    /// Takes no more requests, and ends once those that came are answered, or after ten seconds.
+    pub async fn finish(mut self) {
+        self.finish.send_replace(true);
+        if timeout(FINISH_MAX, &mut self.task).await.is_err() {
+            tracing::warn!("somebody who was being answered is left without an answer");
+        }
     }
 }
 
@@ -78,7 +90,7 @@ impl Drop for ControlServer {
     }
 }
 
-async fn accept(listener: UnixListener, handler: Arc<dyn Handler>) {
+async fn accept(listener: UnixListener, handler: Arc<dyn Handler>, mut finishing: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     // They end with this task.
     let mut conversations = JoinSet::new();
@@ -86,6 +98,7 @@ async fn accept(listener: UnixListener, handler: Arc<dyn Handler>) {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             Some(_) = conversations.join_next() => continue,
+            _ = finishing.wait_for(|finish| *finish) => break,
         };
         match accepted {
             Ok((stream, _)) => match Arc::clone(&places).try_acquire_owned() {
@@ -110,6 +123,7 @@ async fn accept(listener: UnixListener, handler: Arc<dyn Handler>) {
             }
         }
     }
+    while conversations.join_next().await.is_some() {}
 }
 
 /// One request and its answer. Whatever goes wrong with the connection is the asker's loss alone.

@@ -61,13 +61,13 @@ pub(super) struct Entrance {
     pub(super) gate: Gate,
     /// Changes are made one after the other, so that random ones can predict their offsets. Never held while something
     /// waits at the gate: what need not wait must get past it.
-    one_at_a_time: Mutex<()>,
+    pub(super) one_at_a_time: Arc<Mutex<()>>,
     wait_max: Duration,
 }
 
 impl Entrance {
     pub(super) fn new(gate: Gate) -> Self {
-        Self { gate, one_at_a_time: Mutex::new(()), wait_max: GATE_WAIT_MAX }
+        Self { gate, one_at_a_time: Arc::default(), wait_max: GATE_WAIT_MAX }
     }
 
     async fn wait(&self, class: WriteClass) -> Result<(), Failure> {

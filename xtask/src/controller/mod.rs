@@ -16,6 +16,9 @@ mod on_disk;
 mod process;
 mod refusal;
 mod report;
+mod rollback;
+mod rollback_report;
+mod seal;
 mod secret;
 mod serve;
 
@@ -32,3 +35,6 @@ pub use self::report::{
     BrokerReport, ClaimReport, ControllerReport, CopyReport, DifferenceReport, FamilyReport, FinalizeReport,
     StatusReport, SyncedReport, UnreadyReport, VerifyReport, peak_resident_bytes, sentence,
 };
+pub use self::rollback::{RollbackOrder, nothing_to_roll_back, rollback_on_disk, sealed};
+pub use self::rollback_report::{RollbackReport, RollbackStep};
+pub use self::seal::{ROLLBACK_FILE, Seal};

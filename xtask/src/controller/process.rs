@@ -37,6 +37,8 @@ use super::report::{
     BrokerReport, ClaimReport, ControllerReport, CopyReport, FinalizeReport, StatusReport, SyncedReport, UnreadyReport,
     VerifyReport,
 };
+use super::rollback::Over;
+use super::seal::Seal;
 use super::secret::{check_secret, secret_of};
 use crate::change::Change;
 use crate::cli::Failure;
@@ -96,7 +98,7 @@ fn announcement(settings: &ZkSettings) -> ControllerAnnouncement {
     }
 }
 
-fn not_opened(error: Error, path: &Path) -> Failure {
+pub(super) fn not_opened(error: Error, path: &Path) -> Failure {
     if let Some(holder) = who_holds(path) {
         return holder;
     }
@@ -112,15 +114,17 @@ fn not_opened(error: Error, path: &Path) -> Failure {
 
 /// A running controller.
 pub struct Controller {
-    log: Arc<KraftLog>,
-    store: Arc<ZkStore>,
+    pub(super) log: Arc<KraftLog>,
+    pub(super) store: Arc<ZkStore>,
     measured: Arc<Measured>,
-    handle: MigrationHandle,
+    pub(super) handle: MigrationHandle,
     chronicle: Chronicle,
     running: Mutex<Option<JoinHandle<metadata_core::error::Result<()>>>>,
-    entrance: Entrance,
-    data_dir: DataDir,
-    connector: Arc<dyn ZkConnector>,
+    pub(super) entrance: Entrance,
+    pub(super) data_dir: DataDir,
+    pub(super) connector: Arc<dyn ZkConnector>,
+    /// How a rollback ended, once one has.
+    pub(super) over: watch::Sender<Over>,
     settings: ZkSettings,
 }
 
@@ -128,8 +132,15 @@ impl Controller {
     /// Opens the log, waits until it leads, and starts the migration. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// The directory is in use, damaged, or can't be read; the log holds passwords that could not be written to ZooKeeper.
+    /// The directory is in use, damaged, or can't be read; a rollback closed it; the log holds passwords that could not be
+    /// written to ZooKeeper.
     pub async fn start(options: ControllerOptions, data_dir: DataDir) -> Result<Self, Failure> {
+        Seal::check(&data_dir.path)?;
+        Self::open(options, data_dir).await
+    }
+
+    /// [`Self::start`], in a directory that a rollback may have closed: for the rollback itself.
+    pub(super) async fn open(options: ControllerOptions, data_dir: DataDir) -> Result<Self, Failure> {
         let ControllerOptions {
             connector,
             settings,
@@ -189,7 +200,8 @@ impl Controller {
             let ended = gate.follow(status, followed).await;
             tracing::debug!(%ended, "nothing feeds the gate any more");
         }));
-        Ok(Self { log, store, measured, handle, chronicle, running, entrance, data_dir, connector, settings })
+        let over = watch::Sender::new(None);
+        Ok(Self { log, store, measured, handle, chronicle, running, entrance, data_dir, connector, over, settings })
     }
 
     /// The migration's status, to look at or to wait on.

@@ -1,11 +1,14 @@
 //! Answers the control socket.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::compare::Showing;
 use super::process::Controller;
+use super::rollback::RollbackOrder;
 use crate::cli::Failure;
 use crate::control::{Handler, Reporter, Request};
 
@@ -23,6 +26,10 @@ impl Handler for Controller {
             Request::Verify { differences_max, show_secrets } => {
                 let showing = Showing { differences_max: differences_max.min(DIFFERENCES_MAX), secrets: show_secrets };
                 to_value(self.verify(showing, reporter).await?)
+            }
+            Request::Rollback { dry_run, election_seconds } => {
+                let order = RollbackOrder { dry_run, election_max: Duration::from_secs(election_seconds) };
+                to_value(self.rollback(order).await?)
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::change::{
 };
 use crate::cli::{Failure, Interrupt, Outcome, Shell, VerbResult};
 use crate::control::{ChangesMade, Request, ask};
-use crate::controller::{fresh_bytes, who_holds};
+use crate::controller::{Seal, fresh_bytes, who_holds};
 
 /// A file of a password or of configs is not longer, in bytes.
 const FILE_BYTES_MAX: u64 = 512 << 10;
@@ -312,7 +312,8 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
             .why("nobody listens at its control socket, and only a running controller can make changes")
             .next("start `migrate` with this --data-dir, and try again")
     };
-    let made = made.ok_or_else(|| who_holds(&data_dir).unwrap_or_else(nobody))?;
+    let sealed = || Seal::check(&data_dir).err();
+    let made = made.ok_or_else(|| who_holds(&data_dir).or_else(sealed).unwrap_or_else(nobody))?;
     Ok(report(&made))
 }
 

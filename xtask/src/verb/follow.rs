@@ -31,6 +31,8 @@ pub(super) enum Followed {
     Interrupted,
     /// There is nothing to follow: the migration is finalized.
     Finalized,
+    /// Somebody asked to roll back, and it is done.
+    RolledBack,
 }
 
 /// Follows until then, or until the migration can't go on. `topics` is how many topics a copy will find.
@@ -48,6 +50,7 @@ pub(super) async fn follow(
     let mut narrator = Narrator::new(topics, shell);
     let mut ended = Box::pin(controller.ended());
     let mut look = interval(LOOK_EVERY);
+    let mut closed = false;
     loop {
         {
             let now = status.borrow_and_update();
@@ -67,11 +70,9 @@ pub(super) async fn follow(
         tokio::select! {
             biased;
             () = interrupt.requested() => return Ok(Followed::Interrupted),
-            changed = status.changed() => {
-                if changed.is_err() {
-                    return Err(ended.await);
-                }
-            }
+            over = controller.over() => return over.map(|()| Followed::RolledBack),
+            // Its end is told below: by itself, or for a rollback.
+            changed = status.changed(), if !closed => closed = changed.is_err(),
             failure = &mut ended => return Err(failure),
             _ = look.tick() => narrator.look(controller.znodes_read(), || controller.znodes_expected()),
         }

@@ -13,7 +13,7 @@ use super::follow::{Followed, Until, follow};
 use crate::cli::{Absent, Failure, Interrupt, Outcome, Shell, VerbResult, ZooKeeper, ZooKeeperArgs};
 use crate::control::{ControlServer, Request, ask};
 use crate::controller::{
-    Controller, ControllerOptions, DataDir, LogOnDisk, StatusReport, blockers, look_first, peak_resident_bytes,
+    Controller, ControllerOptions, DataDir, LogOnDisk, Seal, StatusReport, blockers, look_first, peak_resident_bytes,
 };
 
 /// A full sync may delete so much of ZooKeeper's topics, unless the operator says otherwise.
@@ -127,6 +127,7 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
             .why("a controller answers at its control socket")
             .next("talk to that one, or stop it first"));
     }
+    Seal::check(&args.data_dir)?;
     let data_dir = prepare(args.data_dir.clone(), node_id, cluster_id.clone(), args.new_log_version()).await?;
     shell.note(format_args!(
         "cluster {cluster_id} at {place}, {topics} topics; {} {}",
@@ -141,7 +142,8 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
     let result = match server {
         Ok(server) => {
             let result = stay(&args, &controller, topics, &interrupt, shell).await;
-            drop(server);
+            // Whoever asked for a rollback is still to be answered.
+            server.finish().await;
             result
         }
         Err(failure) => Err(failure),
@@ -227,7 +229,7 @@ async fn stay(
             shell.say(line);
         }
     }
-    if first == Followed::Interrupted || args.until.is_some() {
+    if matches!(first, Followed::Interrupted | Followed::RolledBack) || args.until.is_some() {
         return Ok(first);
     }
     if first == Followed::Finalized {
@@ -260,6 +262,9 @@ pub(super) fn manifest(status: &StatusReport) -> Vec<String> {
 
 fn end(args: &Args, followed: Followed, last: &StatusReport) -> VerbResult {
     let again = resume(args);
+    if followed == Followed::RolledBack {
+        return rolled_back(args, last);
+    }
     if followed == Followed::Interrupted && args.until.is_some() {
         let failure = Failure::failed("stopped before DUAL_WRITE was reached").why("somebody asked for it");
         return Err(with_status(failure.next(format!("to go on, run the same again: {again}")), last));
@@ -273,13 +278,24 @@ fn end(args: &Args, followed: Followed, last: &StatusReport) -> VerbResult {
     let mut outcome = Outcome::done()
         .say(match followed {
             Followed::Reached => format!("{}, and {}", last.driver_state, last.zookeeper_has()),
-            Followed::Interrupted | Followed::Finalized => format!("stopped in {}", last.driver_state),
+            Followed::Interrupted | Followed::Finalized | Followed::RolledBack => format!("stopped in {}", last.driver_state),
         })
         .say(format!("to go on: {again}"));
     for (key, value) in fields(last) {
         outcome = outcome.field(&key, value);
     }
     Ok(outcome)
+}
+
+/// Somebody ended the migration by a rollback. Whoever waits for dual write waits in vain.
+fn rolled_back(args: &Args, last: &StatusReport) -> VerbResult {
+    let next = "ZooKeeper is its brokers' again; for a new migration use a fresh --data-dir";
+    if args.until.is_some() {
+        let failure = Failure::blocked("the migration was rolled back").why("`rollback` was asked for, and it is done");
+        return Err(with_status(failure.next(next), last));
+    }
+    let outcome = Outcome::done().say(format!("rolled back, in {}", last.driver_state)).say(next);
+    Ok(fields(last).into_iter().fold(outcome, |outcome, (key, value)| outcome.field(&key, value)))
 }
 
 fn with_status(failure: Failure, last: &StatusReport) -> Failure {

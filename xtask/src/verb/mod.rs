@@ -12,6 +12,7 @@ pub(crate) mod fix;
 mod follow;
 pub(crate) mod interop;
 pub(crate) mod migrate;
+pub(crate) mod rollback;
 pub(crate) mod seed;
 pub(crate) mod status;
 pub(crate) mod test;

@@ -7,7 +7,7 @@ use metadata_core::record::ZkMigrationState;
 
 use crate::cli::{Failure, Outcome, Shell, VerbResult};
 use crate::control::{Request, ask};
-use crate::controller::{DataDir, LogOnDisk, StatusReport, is_torn_end, who_holds};
+use crate::controller::{DataDir, LogOnDisk, StatusReport, is_torn_end, sealed, who_holds};
 
 /// The driver's state while there is no driver.
 const NOT_RUNNING: &str = "NOT_RUNNING";
@@ -42,9 +42,12 @@ async fn on_disk(data_dir: &Path, shell: &Shell) -> Result<StatusReport, Failure
     let report = StatusReport {
         driver_state: NOT_RUNNING.to_owned(),
         migration_state: image.zk_migration_state().to_string(),
-        reason: Some(match who_holds(&path) {
-            Some(_) => "a process holds this data directory and does not answer: it is starting or ending".to_owned(),
-            None => "no controller answers for this data directory: start `migrate`".to_owned(),
+        reason: Some(match (who_holds(&path), sealed(&path)) {
+            (None, Some(sealed)) => sealed,
+            (Some(_), _) => {
+                "a process holds this data directory and does not answer: it is starting or ending".to_owned()
+            }
+            (None, None) => "no controller answers for this data directory: start `migrate`".to_owned(),
         }),
         decision: None,
         warnings: Vec::new(),
