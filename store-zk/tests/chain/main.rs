@@ -7,6 +7,7 @@ mod brokers;
 mod contract;
 mod fake_captured;
 mod fake_faults;
+mod fake_give_back;
 mod fake_passwords;
 mod losses;
 mod real_faults;

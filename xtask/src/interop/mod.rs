@@ -15,6 +15,7 @@ mod offline;
 mod part;
 mod populate;
 mod reads_kafka;
+mod rollback;
 mod source;
 mod view;
 mod zk_brokers;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::{Findings, Lab, differential, kafka_reads, offline, reads_kafka, zk_brokers};
+use super::{Findings, Lab, differential, kafka_reads, offline, reads_kafka, rollback, zk_brokers};
 use crate::cli::{Failure, Fields};
 
 /// A question to Kafka. Their order is that of a full run.
@@ -19,6 +19,8 @@ pub enum Part {
     Offline,
     /// We read the logs, snapshots and quorum-state of Kafka's controllers
     ReadsKafka,
+    /// After our rollback the brokers elect a controller and serve everything, and a second migration works
+    Rollback,
     /// Changes that are written to ZooKeeper take effect in a ZooKeeper-mode broker that runs
     ZkBrokers,
 }
@@ -76,6 +78,7 @@ impl Part {
             Self::KafkaReads => "kafka-reads",
             Self::Offline => "offline",
             Self::ReadsKafka => "reads-kafka",
+            Self::Rollback => "rollback",
             Self::ZkBrokers => "zk-brokers",
         }
     }
@@ -88,6 +91,7 @@ impl Part {
             Self::KafkaReads => kafka_reads::run(lab, options).await,
             Self::Offline => offline::run(lab, options).await,
             Self::ReadsKafka => reads_kafka::run(lab, options).await,
+            Self::Rollback => rollback::run(lab, options).await,
             Self::ZkBrokers => zk_brokers::run(lab, options).await,
         };
         PartReport::new(self, found, started.elapsed().as_secs_f64())

@@ -39,6 +39,8 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         keep: Option<PathBuf>,
     },
+    /// After our rollback the brokers elect a controller and serve everything, and a second migration works
+    Rollback,
     /// Changes of ours take effect in a ZooKeeper-mode broker that runs
     ZkBrokers,
 }
@@ -57,7 +59,8 @@ struct CaptureArgs {
 /// What `--quick` runs.
 const QUICK: [Part; 2] = [Part::Differential, Part::KafkaReads];
 
-const ALL: [Part; 5] = [Part::Differential, Part::KafkaReads, Part::Offline, Part::ReadsKafka, Part::ZkBrokers];
+const ALL: [Part; 6] =
+    [Part::Differential, Part::KafkaReads, Part::Offline, Part::ReadsKafka, Part::Rollback, Part::ZkBrokers];
 
 impl Args {
     fn parts(&self) -> Vec<Part> {
@@ -66,6 +69,7 @@ impl Args {
             Some(Command::KafkaReads) => vec![Part::KafkaReads],
             Some(Command::Offline) => vec![Part::Offline],
             Some(Command::ReadsKafka { .. }) => vec![Part::ReadsKafka],
+            Some(Command::Rollback) => vec![Part::Rollback],
             Some(Command::ZkBrokers) => vec![Part::ZkBrokers],
             // It asks Kafka nothing.
             Some(Command::Capture(_)) => Vec::new(),

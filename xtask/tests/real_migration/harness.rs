@@ -64,6 +64,20 @@ pub(crate) async fn xtask(arguments: &[&str]) -> Ended {
     tokio::task::spawn_blocking(run).await.unwrap().into()
 }
 
+/// Runs `cargo xtask`, and kills it on the spot once something is so, unless it has ended by then.
+pub(crate) async fn kill_when(arguments: &[&str], mut is_so: impl AsyncFnMut() -> bool) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut child = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() && !is_so().await {
+        assert!(Instant::now() < deadline, "{arguments:?} does not come to the point");
+        sleep(Duration::from_millis(2)).await;
+    }
+    // It may have ended by itself.
+    drop(child.kill());
+    child.wait().unwrap();
+}
+
 impl Cluster {
     pub(crate) async fn seeded(number: u64) -> Self {
         Self::seeded_as(number, None).await
@@ -205,8 +219,13 @@ impl<'a> Running<'a> {
     }
 
     /// Asks it to stop, and returns its last words.
-    pub(crate) async fn stop(mut self) -> Ended {
+    pub(crate) async fn stop(self) -> Ended {
         self.signal("-TERM");
+        self.ends().await
+    }
+
+    /// Waits for its end, which something else has brought about, and returns its last words.
+    pub(crate) async fn ends(mut self) -> Ended {
         let child = std::mem::replace(&mut self.child, Command::new("true").spawn().unwrap());
         let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
         let mut ended = Ended::from(output);

@@ -9,5 +9,6 @@ mod full_disk;
 mod harness;
 mod migrate;
 mod refusals;
+mod rollback;
 mod takeover;
 mod verify;

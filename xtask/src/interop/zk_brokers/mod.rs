@@ -7,7 +7,7 @@
 //! Topics are no part of the live rounds: brokers hear of them from a controller by requests, which ours does not send.
 
 mod asked;
-mod ours;
+pub(super) mod ours;
 mod shown;
 mod steps;
 

@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
 use store_zk::client::ZkOp;
@@ -15,8 +16,11 @@ use crate::cli::Failure;
 use crate::kafka::{Properties, tail};
 use crate::own::{Counts, counted, end, finished, output, this_program, wait_for_dual_write};
 
+/// How long a controller may take to end once it was rolled back.
+const ENDS_WITHIN: Duration = Duration::from_secs(60);
+
 /// Our controller, in dual write with the ZooKeeper of a cluster. Dropping it kills it.
-pub(super) struct Ours {
+pub(in crate::interop) struct Ours {
     zookeeper: String,
     config: PathBuf,
     data_dir: PathBuf,
@@ -26,9 +30,14 @@ pub(super) struct Ours {
 
 impl Ours {
     /// Takes the controllership from the cluster's brokers, copies, and goes on in dual write.
-    pub(super) async fn take_over(cluster: &ZkModeCluster) -> Result<Self, Failure> {
-        let place = |name: &str| cluster.folder().join(name);
-        let (config, data_dir, said) = (place("ours.properties"), place("ours"), place("ours.log"));
+    pub(in crate::interop) async fn take_over(cluster: &ZkModeCluster) -> Result<Self, Failure> {
+        Self::take_over_in(cluster, "ours").await
+    }
+
+    /// The same, with a data directory of this name.
+    pub(in crate::interop) async fn take_over_in(cluster: &ZkModeCluster, name: &str) -> Result<Self, Failure> {
+        let place = |ending: &str| cluster.folder().join(format!("{name}{ending}"));
+        let (config, data_dir, said) = (place(".properties"), place(""), place(".log"));
         let zookeeper = cluster.zookeeper_connect();
         let settings = Properties::new()
             .with("zookeeper.connect", &zookeeper)
@@ -55,14 +64,14 @@ impl Ours {
     }
 
     /// Makes a change, given as it is typed behind `change`.
-    pub(super) async fn change(&self, words: &[String]) -> Result<(), Failure> {
+    pub(in crate::interop) async fn change(&self, words: &[String]) -> Result<(), Failure> {
         let mut command = self.command("change")?;
         command.args(words);
         finished(&format!("change {}", words.join(" ")), command).await.map(drop)
     }
 
     /// Compares every znode. The counts, and the object as it was printed if they are not those of equal sides.
-    pub(super) async fn verify(&self) -> Result<(Counts, Option<Value>), Failure> {
+    pub(in crate::interop) async fn verify(&self) -> Result<(Counts, Option<Value>), Failure> {
         let mut command = self.command("verify")?;
         command.arg("--zookeeper-config").arg(&self.config);
         let (status, object) = output(command).await?;
@@ -74,9 +83,30 @@ impl Ours {
         }
     }
 
+    /// Rolls back: the controller that runs does it, or the verb by itself after the controller was killed. Returns the
+    /// verb's object, once the controller has ended, and well if it was not killed.
+    pub(in crate::interop) async fn roll_back(mut self, killed_first: bool) -> Result<Value, Failure> {
+        if killed_first {
+            end(&mut self.child).await;
+        }
+        let mut command = self.command("rollback")?;
+        command.arg("--zookeeper-config").arg(&self.config).args(["--election-seconds", "120"]);
+        let object = finished("rollback", command).await?;
+        if !killed_first {
+            let ended = tokio::time::timeout(ENDS_WITHIN, self.child.wait()).await;
+            let ended = ended.map_err(|_| Failure::failed("the controller that was rolled back does not end"))?;
+            let status = ended.map_err(|error| Failure::failed("can't watch migrate").because(&error))?;
+            if !status.success() {
+                return Err(Failure::failed(format!("the controller that was rolled back ended with {status}"))
+                    .why(end_of(&self.said)));
+            }
+        }
+        Ok(object)
+    }
+
     /// Ends our controller and takes its claim out of ZooKeeper, as an operator does who goes back: a broker becomes the
     /// controller again, with what ZooKeeper holds.
-    pub(super) async fn go_back(mut self) -> Result<(), Failure> {
+    pub(in crate::interop) async fn go_back(mut self) -> Result<(), Failure> {
         end(&mut self.child).await;
         let session = ZkClientConfig::from_connect_string(&self.zookeeper)?.connector()?.connect().await?;
         session.multi(vec![ZkOp::delete("/controller", None)]).await?;
