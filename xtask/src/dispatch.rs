@@ -9,9 +9,8 @@ use clap::{Parser, Subcommand};
 use crate::cli::{Exit, Failure, Outcome, Shell, VerbResult, start_logging};
 use crate::codegen;
 use crate::verb::{
-    bless, change, chaos, ci, demo, dump_log, export, finalize, fix, interop, migrate, seed, status, test, verify,
-    bless, change, chaos, ci, demo, dump_log, export, fix, interop, migrate, rollback, seed, status, test, verify,
-    zookeeper,
+    bless, change, chaos, ci, demo, dump_log, export, finalize, fix, interop, migrate, rollback, seed, status, test,
+    verify, zookeeper,
 };
 
 /// Builds, checks and drives the migration from ZooKeeper to KRaft.

@@ -1,6 +1,7 @@
 //! Makes changes: decides on the newest image, and appends what follows, as the active controller does.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metadata_core::contract::Workload;
@@ -12,9 +13,10 @@ use metadata_core::metadata_version::MetadataVersion;
 use metadata_core::record::{VersionedRecord, ZkMigrationState, record_version};
 use metadata_core::store::{Receipt, Txn};
 use migration::gate::{Gate, GateError, WriteClass};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::fresh::fresh_uuid;
+use super::rollback::Over;
 use crate::change::{Change, Ground, decide};
 use crate::cli::Failure;
 use crate::control::{ChangesMade, Reporter};
@@ -63,11 +65,24 @@ pub(super) struct Entrance {
     /// waits at the gate: what need not wait must get past it.
     pub(super) one_at_a_time: Arc<Mutex<()>>,
     wait_max: Duration,
+    /// How a rollback ended, once one has.
+    over: watch::Receiver<Over>,
 }
 
 impl Entrance {
-    pub(super) fn new(gate: Gate) -> Self {
-        Self { gate, one_at_a_time: Arc::default(), wait_max: GATE_WAIT_MAX }
+    pub(super) fn new(gate: Gate, over: watch::Receiver<Over>) -> Self {
+        Self { gate, one_at_a_time: Arc::default(), wait_max: GATE_WAIT_MAX, over }
+    }
+
+    /// Waits until it is this change's turn. After a rollback none comes: what is changed would reach ZooKeeper no more.
+    async fn turn(&self) -> Result<MutexGuard<'_, ()>, Failure> {
+        let turn = self.one_at_a_time.lock().await;
+        if self.over.borrow().is_none() {
+            return Ok(turn);
+        }
+        Err(Failure::blocked("nothing can be changed any more")
+            .why("this controller was rolled back, and ends")
+            .next("make the change with Kafka's own tools: the brokers govern themselves"))
     }
 
     async fn wait(&self, class: WriteClass) -> Result<(), Failure> {
@@ -92,7 +107,7 @@ pub(super) async fn make(
 ) -> Result<ChangesMade, Failure> {
     ready(log).await?;
     entrance.wait(change.write_class()).await?;
-    let _one_at_a_time = entrance.one_at_a_time.lock().await;
+    let _one_at_a_time = entrance.turn().await?;
     let epoch = ready(log).await?;
     let fresh_id = fresh_uuid()?;
     let start = Instant::now();
@@ -157,7 +172,7 @@ pub(super) async fn make_random(
 ) -> Result<ChangesMade, Failure> {
     let epoch = ready(log).await?;
     entrance.wait(WriteClass::Administrative).await?;
-    let mut one_at_a_time = entrance.one_at_a_time.lock().await;
+    let mut one_at_a_time = entrance.turn().await?;
     let image = log.image();
     let version = image.metadata_version_or_lowest();
     if version < random_changes_need() {
@@ -183,7 +198,7 @@ pub(super) async fn make_random(
         if asked < count && sent.is_empty() && !open {
             drop(one_at_a_time);
             entrance.wait(WriteClass::Administrative).await.map_err(|failure| of_random(failure, &made))?;
-            one_at_a_time = entrance.one_at_a_time.lock().await;
+            one_at_a_time = entrance.turn().await?;
             source.go_on_from(log.image());
             continue;
         }
@@ -296,7 +311,8 @@ mod tests {
     fn entrance(log: &MemLog, records: u64) -> Entrance {
         let lag = Some(Lag { records, ms: 0 });
         let seen = Observation { phase: LogPhase::of(&log.image()), lag };
-        Entrance::new(Gate::new(seen, DivergenceBudget { lag_records_max: 100, lag_ms_max: 1000 }))
+        let budget = DivergenceBudget { lag_records_max: 100, lag_ms_max: 1000 };
+        Entrance::new(Gate::new(seen, budget), watch::Sender::new(None).subscribe())
     }
 
     fn create(name: &str) -> Change {

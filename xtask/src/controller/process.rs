@@ -193,14 +193,14 @@ impl Controller {
         let chronicle = Chronicle::start(handle.watch());
         let running = Mutex::new(Some(tokio::spawn(migration.run())));
         let gate = Gate::over(&log.image(), DivergenceBudget::default());
-        let entrance = Entrance::new(gate.clone());
+        let over = watch::Sender::new(None);
+        let entrance = Entrance::new(gate.clone(), over.subscribe());
         let (status, followed) = (handle.watch(), Arc::<KraftLog>::clone(&log));
         // Ends with the migration or the log.
         drop(tokio::spawn(async move {
             let ended = gate.follow(status, followed).await;
             tracing::debug!(%ended, "nothing feeds the gate any more");
         }));
-        let over = watch::Sender::new(None);
         Ok(Self { log, store, measured, handle, chronicle, running, entrance, data_dir, connector, over, settings })
     }
 

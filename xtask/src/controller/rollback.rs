@@ -99,7 +99,8 @@ impl Controller {
     /// # Errors
     /// Blocked, damaged or failed; the migration goes on, unless it had copied nothing yet or ZooKeeper fell silent.
     pub async fn rollback(&self, order: RollbackOrder) -> Result<RollbackReport, Failure> {
-        let _one_at_a_time = self.entrance.one_at_a_time.lock().await;
+        // A change that comes meanwhile would be acknowledged, and lost.
+        let one_at_a_time = Arc::clone(&self.entrance.one_at_a_time).lock_owned().await;
         let (log, store) = (Arc::clone(&self.log), Arc::clone(&self.store));
         let handle = Some(self.handle.clone());
         let work = Work::new(log, store, handle, &self.data_dir, self.connector.describe(), order);
@@ -114,6 +115,7 @@ impl Controller {
                 }
                 Ok(_) | Err(_) => {}
             }
+            drop(one_at_a_time);
             result
         });
         working

@@ -65,7 +65,9 @@ async fn by_itself(args: &Args, shell: &Shell) -> Result<FinalizeReport, Failure
     let controller = Controller::start(options, data_dir).await?;
     let finalized = async {
         match follow(&controller, Until::DualWrite, seen.topics, &interrupt, shell).await? {
-            Followed::Interrupted => Err(Failure::failed("interrupted").why("nothing was finalized")),
+            Followed::Interrupted | Followed::RolledBack => {
+                Err(Failure::failed("interrupted").why("nothing was finalized"))
+            }
             Followed::Reached | Followed::Finalized => controller.finalize(args.despite_brokers).await,
         }
     };

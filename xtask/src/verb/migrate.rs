@@ -278,7 +278,9 @@ fn end(args: &Args, followed: Followed, last: &StatusReport) -> VerbResult {
     let mut outcome = Outcome::done()
         .say(match followed {
             Followed::Reached => format!("{}, and {}", last.driver_state, last.zookeeper_has()),
-            Followed::Interrupted | Followed::Finalized | Followed::RolledBack => format!("stopped in {}", last.driver_state),
+            Followed::Interrupted | Followed::Finalized | Followed::RolledBack => {
+                format!("stopped in {}", last.driver_state)
+            }
         })
         .say(format!("to go on: {again}"));
     for (key, value) in fields(last) {

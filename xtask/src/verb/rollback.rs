@@ -54,6 +54,7 @@ async fn by_itself(args: &Args, shell: &Shell) -> Result<RollbackReport, Failure
         settings: zookeeper.settings.clone(),
         // A log that has none has copied nothing.
         metadata_version: MetadataVersion::LATEST_PRODUCTION,
+        overrule_zk_governed: false,
         unserved_brokers: true,
         deletions_share_max: None,
     };
