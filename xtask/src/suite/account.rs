@@ -33,8 +33,8 @@ pub(crate) struct Test {
 }
 
 impl Test {
-    /// The path by which its backend is told.
-    fn path(&self) -> String {
+    /// The path by which it is named, and its backend is told.
+    pub(crate) fn path(&self) -> String {
         path(&self.package, &self.binary, &self.name)
     }
 }

@@ -12,9 +12,11 @@ use tokio::process::Command;
 use super::account::{Account, Report, Test, join, judge, path};
 use super::backend::Backend;
 use super::libtest::{parse, parse_list};
+use super::promises;
 use crate::cargo::{TestBinary, cargo, command, target_folder, test_binary};
 use crate::cli::{Failure, Interrupt, Shell};
 use crate::kafka::{Kafka, Release};
+use crate::repository_root;
 
 /// A test program that runs longer hangs. The slowest takes a few minutes on two cores.
 const PROGRAM_LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -83,6 +85,9 @@ async fn run_all(options: &Options, shell: &Shell) -> Result<Report, Failure> {
             Some(filter) => format!("no test has {filter} in its path"),
             None => "there are no tests".to_owned(),
         }));
+    }
+    if options.filter.is_none() {
+        tests.extend(promises::account(&repository_root(), &tests));
     }
     shell.note(format_args!("what the tests printed: {}", folder.display()));
     Ok(Report::of(&tests))
