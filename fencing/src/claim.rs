@@ -1,7 +1,7 @@
 //! The claim table: what three znodes say, what our log says, and whether we may claim ZooKeeper.
 //!
 //! The facts are read in one multi-read behind a barrier, so that they are of one moment and no older than the call.
-//! First row that fits:
+//! A `/migration` without data says nothing, and counts as none. First row that fits:
 //!
 //! | `/controller_epoch` | `/controller` | `/migration` | log | decision |
 //! | --- | --- | --- | --- | --- |
@@ -10,8 +10,11 @@
 //! | any | any | of another quorum, or not written by us | any | refuse: foreign marker |
 //! | any | our own id with a KRaft epoch above ours | ours | any | refuse: the log is an old copy |
 //! | any | our own id with a KRaft epoch above ours | none | MIGRATION | refuse: the log is an old copy |
+//! | any | any | ours, by our own id in an epoch above ours | any | refuse: the log is an old copy |
+//! | any | any | ours, of an epoch that began at another time in our log | MIGRATION | refuse: another copy of the log |
 //! | any | KRaft epoch above ours, or ours with another id | none | PRE_MIGRATION | refuse: another log's controller |
 //! | any | KRaft epoch above ours, or ours with another id | any | any | refuse: fenced |
+//! | any | any | ours, by another id in an epoch above ours or in ours | any | refuse: fenced |
 //! | any | any | none | PRE_MIGRATION | claim, create the marker, copy |
 //! | any | any | ours, nothing written yet | PRE_MIGRATION | claim, copy again |
 //! | any | any | ours, something written | PRE_MIGRATION | refuse: the marker is ahead of the log |
@@ -29,7 +32,7 @@
 use std::collections::BTreeSet;
 
 use metadata_core::error::{Error, ErrorKind};
-use metadata_core::id::{KRaftLeaderEpoch, NodeId, Offset, Position, ZkControllerEpoch, ZkVersion};
+use metadata_core::id::{KRaftLeaderEpoch, NodeId, Offset, Position, TimestampMs, ZkControllerEpoch, ZkVersion};
 use metadata_core::leadership::{AfterClaim, Expected, KraftLeadership};
 
 /// What `/controller_epoch` holds.
@@ -71,6 +74,17 @@ pub enum SyncState {
     Done,
 }
 
+/// Who wrote a marker last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MarkerWriter {
+    /// The controller.
+    pub id: NodeId,
+    /// Its epoch.
+    pub epoch: KRaftLeaderEpoch,
+    /// When that epoch began in its log; `None` where its log did not say.
+    pub began: Option<TimestampMs>,
+}
+
 /// What `/migration` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marker {
@@ -78,6 +92,8 @@ pub struct Marker {
     pub zk_version: ZkVersion,
     /// The quorum that wrote it; `None` for a marker of Kafka's own controllers.
     pub quorum: Option<QuorumIdentity>,
+    /// The controller that wrote it last, as far as it says.
+    pub writer: Option<MarkerWriter>,
     /// End of the last batch that is whole in ZooKeeper (exclusive).
     pub position: Position,
     /// The version of `/controller_epoch` as of the last claim.
@@ -178,6 +194,19 @@ pub enum ClaimRefusal {
         /// Our epoch.
         own_epoch: KRaftLeaderEpoch,
     },
+    /// A newer controller of our quorum wrote the marker.
+    #[error(
+        "/migration was written by controller {writer} in epoch {writer_epoch}, which is not older than ours ({own_epoch}); \
+         this controller was deposed"
+    )]
+    NewerMarker {
+        /// Who wrote it.
+        writer: NodeId,
+        /// In which epoch.
+        writer_epoch: KRaftLeaderEpoch,
+        /// Our epoch.
+        own_epoch: KRaftLeaderEpoch,
+    },
     /// A KRaft controller holds `/controller` that is none of our quorum, since there is no marker.
     #[error(
         "/controller belongs to KRaft controller {holder} with epoch {holder_epoch}, and there is no /migration of this log: \
@@ -190,9 +219,9 @@ pub enum ClaimRefusal {
         /// With which epoch.
         holder_epoch: KRaftLeaderEpoch,
     },
-    /// We held `/controller` ourselves in an epoch that our log has never seen.
+    /// We claimed ourselves, in an epoch that our log has never seen.
     #[error(
-        "/controller was claimed by this very node ({id}) with epoch {holder_epoch}, but our log has only come to epoch \
+        "ZooKeeper was claimed by this very node ({id}) with epoch {holder_epoch}, but our log has only come to epoch \
          {own_epoch}; the data directory is an old copy. Nothing was written: start the controller on its newest data \
          directory"
     )]
@@ -203,6 +232,22 @@ pub enum ClaimRefusal {
         holder_epoch: KRaftLeaderEpoch,
         /// Our epoch.
         own_epoch: KRaftLeaderEpoch,
+    },
+    /// A log with the same epochs wrote the marker, and it is not ours.
+    #[error(
+        "/migration was written by node {writer} in epoch {epoch}, which began at {theirs} (ms since 1970), but in our log \
+         that epoch began at {ours}: two copies of one data directory have both been run. Nothing was written: go on with the \
+         directory that wrote ZooKeeper last, and put this one away"
+    )]
+    AnotherCopy {
+        /// Who wrote it.
+        writer: NodeId,
+        /// In which epoch.
+        epoch: KRaftLeaderEpoch,
+        /// When that began in the log that wrote the marker.
+        theirs: TimestampMs,
+        /// When it began in ours.
+        ours: TimestampMs,
     },
     /// The marker is not ours.
     #[error(
@@ -246,8 +291,8 @@ impl ClaimRefusal {
             | Self::EpochOutOfRange { .. }
             | Self::ForeignMarker { .. }
             | Self::ForeignController { .. } => ErrorKind::Invalid,
-            Self::Fenced { .. } => ErrorKind::ControllerFenced,
-            Self::AheadOfLog { .. } | Self::OldCopy { .. } => ErrorKind::Corrupt,
+            Self::Fenced { .. } | Self::NewerMarker { .. } => ErrorKind::ControllerFenced,
+            Self::AheadOfLog { .. } | Self::OldCopy { .. } | Self::AnotherCopy { .. } => ErrorKind::Corrupt,
             Self::GovernedElsewhere { .. } => ErrorKind::GovernedElsewhere,
         }
     }
@@ -281,6 +326,8 @@ pub fn decide_claim(
         own_marker(marker, quorum)?;
     }
     newest_log(facts, own, expected)?;
+    let writer = facts.marker.as_ref().and_then(|marker| marker.writer);
+    same_log(writer, own, expected)?;
     let controller =
         controller_step(facts.controller, own).map_err(|fenced| match (fenced, expected, &facts.marker) {
             // A controller of our quorum claims and makes the marker in one multi.
@@ -289,6 +336,7 @@ pub fn decide_claim(
             }
             (fenced, _, _) => fenced,
         })?;
+    newest_leader(writer, own)?;
     let (next, position) = match (expected, &facts.marker) {
         (Expected::Nothing, None) => (AfterClaim::Copy, Position::START),
         (Expected::Nothing, Some(marker)) if !marker.copy_is_complete() => (AfterClaim::Copy, Position::START),
@@ -337,6 +385,31 @@ fn newest_log(facts: &ZkFacts, own: &KraftLeadership, expected: &Expected) -> Re
         return Err(ClaimRefusal::OldCopy { id, holder_epoch, own_epoch: own.epoch });
     }
     Ok(())
+}
+
+/// A data directory can be copied, and both copies be run. From then on each has epochs of its own under the same numbers.
+fn same_log(writer: Option<MarkerWriter>, own: &KraftLeadership, expected: &Expected) -> Result<(), ClaimRefusal> {
+    let Some(MarkerWriter { id, epoch, began }) = writer else { return Ok(()) };
+    if id == own.id && epoch > own.epoch {
+        return Err(ClaimRefusal::OldCopy { id, holder_epoch: epoch, own_epoch: own.epoch });
+    }
+    let Expected::Log(extent) = expected else { return Ok(()) };
+    match (began, extent.began.get(&epoch)) {
+        (Some(theirs), Some(&ours)) if theirs != ours => {
+            Err(ClaimRefusal::AnotherCopy { writer: id, epoch, theirs, ours })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `/controller` says who leads, but it can be deleted by hand; whoever claimed wrote the marker as well.
+fn newest_leader(writer: Option<MarkerWriter>, own: &KraftLeadership) -> Result<(), ClaimRefusal> {
+    match writer {
+        Some(MarkerWriter { id, epoch, .. }) if epoch > own.epoch || (epoch == own.epoch && id != own.id) => {
+            Err(ClaimRefusal::NewerMarker { writer: id, writer_epoch: epoch, own_epoch: own.epoch })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn controller_step(holder: Option<ObservedController>, own: &KraftLeadership) -> Result<ControllerStep, ClaimRefusal> {

@@ -21,8 +21,8 @@ mod epoch;
 mod give_back;
 
 pub use claim::{
-    ClaimPlan, ClaimRefusal, ControllerStep, Marker, MarkerStep, ObservedController, ObservedControllerEpoch,
-    QuorumIdentity, SyncState, ZkFacts, decide_claim,
+    ClaimPlan, ClaimRefusal, ControllerStep, Marker, MarkerStep, MarkerWriter, ObservedController,
+    ObservedControllerEpoch, QuorumIdentity, SyncState, ZkFacts, decide_claim,
 };
 pub use epoch::ControllerEpoch;
 pub use give_back::{GiveBackDecision, GiveBackRefusal, decide_give_back};

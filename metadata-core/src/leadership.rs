@@ -1,7 +1,9 @@
 //! Proof of the right to write. A writer can't be had without it, though what really keeps others out is the check
 //! that the server makes on each write; these types only make forgetting that check hard.
 
-use crate::id::{KRaftLeaderEpoch, NodeId, ZkControllerEpoch, ZkVersion};
+use std::collections::BTreeMap;
+
+use crate::id::{KRaftLeaderEpoch, NodeId, TimestampMs, ZkControllerEpoch, ZkVersion};
 
 /// The leadership of the metadata quorum, as observed from the log: node `id` leads in `epoch`, and the log has
 /// applied the first entry of that epoch.
@@ -81,6 +83,10 @@ pub struct LogExtent {
     pub epochs: Vec<(KRaftLeaderEpoch, crate::id::Offset)>,
     /// End of the committed log: exclusive.
     pub end_offset: crate::id::Offset,
+    /// When epochs began: the time in the LeaderChange record that each starts with. Two copies of one log that both went on
+    /// have the same epochs, and are told apart by this alone. An epoch is missing where the log does not reach back to that
+    /// record; a log that keeps no such times leaves it empty.
+    pub began: BTreeMap<KRaftLeaderEpoch, TimestampMs>,
 }
 
 impl LogExtent {
@@ -115,6 +121,7 @@ mod tests {
         let extent = LogExtent {
             epochs: vec![(KRaftLeaderEpoch(1), Offset(0)), (KRaftLeaderEpoch(4), Offset(10))],
             end_offset: Offset(20),
+            ..LogExtent::default()
         };
         assert_eq!(extent.epoch_at(Offset(0)), Some(KRaftLeaderEpoch(1)));
         assert_eq!(extent.epoch_at(Offset(9)), Some(KRaftLeaderEpoch(1)));

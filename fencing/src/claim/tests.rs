@@ -26,6 +26,7 @@ fn marker(last: Option<i64>) -> Marker {
     Marker {
         zk_version: ZkVersion(33),
         quorum: Some(ours()),
+        writer: None,
         position: last.map_or(Position::START, |last| Position::after(Offset(last), KRaftLeaderEpoch(2))),
         epoch_zk_version: Some(ZkVersion(9)),
         sync: SyncState::Done,
@@ -40,6 +41,7 @@ fn log() -> Expected {
     Expected::Log(LogExtent {
         epochs: vec![(KRaftLeaderEpoch(1), Offset(0)), (KRaftLeaderEpoch(2), Offset(100))],
         end_offset: Offset(200),
+        began: [(KRaftLeaderEpoch(1), TimestampMs(1_000)), (KRaftLeaderEpoch(5), TimestampMs(5_000))].into(),
     })
 }
 
@@ -136,6 +138,50 @@ fn our_own_id_with_an_epoch_that_our_log_does_not_know_means_an_old_copy() {
     for (holder, marker, log, expected) in table {
         let shown = format!("{holder:?} {marker:?} {log:?}");
         assert_eq!(kind(decide(facts(holder, marker), &log)), expected, "{shown}");
+    }
+}
+
+/// The marker with its last writer: a node, its epoch, and when that began.
+fn written_by(id: i32, epoch: i32, began: Option<i64>) -> Option<Marker> {
+    let writer = MarkerWriter { id: NodeId(id), epoch: KRaftLeaderEpoch(epoch), began: began.map(TimestampMs) };
+    Some(Marker { writer: Some(writer), ..marker(Some(150)) })
+}
+
+#[test]
+fn a_marker_of_an_epoch_that_began_otherwise_in_our_log_is_of_another_copy() {
+    let table = [
+        // Epoch 5 is our own, and began at 5000; epoch 1 at 1000.
+        (written_by(3000, 5, Some(5_000)), log(), Ok(AfterClaim::Resume)),
+        (written_by(3000, 5, Some(5_001)), log(), Err(ErrorKind::Corrupt)),
+        (written_by(3001, 1, Some(1_000)), log(), Ok(AfterClaim::Resume)),
+        (written_by(3001, 1, Some(999)), log(), Err(ErrorKind::Corrupt)),
+        // Our log reaches no further back, or the writer's did not.
+        (written_by(3001, 2, Some(7)), log(), Ok(AfterClaim::Resume)),
+        (written_by(3000, 5, None), log(), Ok(AfterClaim::Resume)),
+    ];
+    for (marker, log, expected) in table {
+        let shown = format!("{marker:?}");
+        // Whoever holds /controller, and also if nobody does.
+        for holder in [controller(3000, Some(5)), controller(3001, Some(4)), None] {
+            assert_eq!(kind(decide(facts(holder, marker.clone()), &log)), expected, "{holder:?} {shown}");
+        }
+    }
+    let refusal = decide(facts(None, written_by(3000, 5, Some(5_001))), &log()).unwrap_err().to_string();
+    assert!(refusal.contains("two copies of one data directory") && refusal.contains("5001"), "{refusal}");
+}
+
+#[test]
+fn a_deleted_controller_znode_lets_no_older_leader_in() {
+    let table = [
+        (written_by(3001, 6, None), Err(ErrorKind::ControllerFenced)),
+        (written_by(3001, 5, None), Err(ErrorKind::ControllerFenced)),
+        (written_by(3000, 6, None), Err(ErrorKind::Corrupt)),
+        (written_by(3000, 5, None), Ok(AfterClaim::Resume)),
+        (written_by(3001, 4, None), Ok(AfterClaim::Resume)),
+    ];
+    for (marker, expected) in table {
+        let shown = format!("{marker:?}");
+        assert_eq!(kind(decide(facts(None, marker), &log())), expected, "{shown}");
     }
 }
 

@@ -126,7 +126,8 @@ fn text(what: &'static str) -> impl Fn(Error) -> Broken {
 
 /// A log that has the store's position, and a little more.
 fn log_with(position: Position) -> Expected {
-    Expected::Log(LogExtent { epochs: vec![(position.epoch, Offset::ZERO)], end_offset: position.end_offset.plus(100) })
+    let epochs = vec![(position.epoch, Offset::ZERO)];
+    Expected::Log(LogExtent { epochs, end_offset: position.end_offset.plus(100), ..LogExtent::default() })
 }
 
 /// The changes that a store of this kind can hold: without loss, those that only KRaft knows among them.
@@ -542,11 +543,15 @@ async fn a_store_ahead_of_the_log_is_not_claimed(harness: &mut dyn StoreHarness)
         return Ok(CaseOutcome::Skipped("a log is never ahead of itself"));
     }
     let position = open.image.position();
-    let shorter =
-        LogExtent { epochs: vec![(position.epoch, Offset::ZERO)], end_offset: Offset(position.end_offset.0 - 1) };
+    let shorter = LogExtent {
+        epochs: vec![(position.epoch, Offset::ZERO)],
+        end_offset: Offset(position.end_offset.0 - 1),
+        ..LogExtent::default()
+    };
     let other_branch = LogExtent {
         epochs: vec![(crate::id::KRaftLeaderEpoch(position.epoch.0 + 1), Offset::ZERO)],
         end_offset: position.end_offset.plus(100),
+        ..LogExtent::default()
     };
     let leadership = harness.next_leadership().await;
     for (expected, what) in [

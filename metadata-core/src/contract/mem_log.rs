@@ -298,7 +298,7 @@ impl MetadataLog for MemLog {
         let state = self.state();
         let late = i64::from(self.is(LogMutant::EpochStartsLate));
         let epochs = state.epochs.iter().map(|(epoch, start)| (*epoch, start.plus(late))).collect();
-        LogExtent { epochs, end_offset: state.end() }
+        LogExtent { epochs, end_offset: state.end(), ..LogExtent::default() }
     }
 
     async fn committed(&self, end_offset: Offset) -> Result<Offset> {

@@ -1,11 +1,11 @@
 //! Writes the log's segments, and finds batches in them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use metadata_core::id::{Offset, Position};
+use metadata_core::id::{KRaftLeaderEpoch, Offset, Position, TimestampMs};
 
 use super::damage::{Damage, LogError};
 use super::epochs::Epochs;
@@ -110,6 +110,8 @@ pub(crate) struct LogWriter {
     segment_bytes: u64,
     segments: Arc<Segments>,
     epochs: Epochs,
+    /// When epochs began, by the LeaderChange batches that are in the log.
+    began: BTreeMap<KRaftLeaderEpoch, TimestampMs>,
     start: Offset,
     end: Offset,
     synced: Offset,
@@ -142,6 +144,7 @@ impl LogWriter {
             segment_bytes,
             segments: Arc::default(),
             epochs: Epochs::default(),
+            began: BTreeMap::new(),
             start,
             end: start,
             synced: start,
@@ -208,7 +211,7 @@ impl LogWriter {
             }
             *sequence = after;
             segment.note(&header);
-            self.epochs.observe(header.epoch, header.base_offset);
+            self.observe(&header);
             self.end = sequence.next;
         }
         let rest = reader.file_len().saturating_sub(segment.size);
@@ -230,6 +233,29 @@ impl LogWriter {
     /// Where each epoch starts.
     pub(crate) fn epochs(&self) -> &Epochs {
         &self.epochs
+    }
+
+    /// When epochs began, as far as the log reaches back to their first batch.
+    pub(crate) fn began(&self) -> &BTreeMap<KRaftLeaderEpoch, TimestampMs> {
+        &self.began
+    }
+
+    /// Notes a batch. The first one of an epoch is its LeaderChange, which is the only control batch in it.
+    fn observe(&mut self, header: &BatchHeader) {
+        let is_new = self.epochs.last().is_none_or(|last| last < header.epoch);
+        self.epochs.observe(header.epoch, header.base_offset);
+        if is_new {
+            self.forget_epochs();
+            if header.control {
+                self.began.insert(header.epoch, header.timestamp);
+            }
+        }
+    }
+
+    /// Forgets when epochs began that are in the log no more.
+    fn forget_epochs(&mut self) {
+        let epochs = self.epochs.as_slice();
+        self.began.retain(|began, _| epochs.iter().any(|(epoch, _)| epoch == began));
     }
 
     /// First offset of the log (inclusive).
@@ -263,7 +289,7 @@ impl LogWriter {
             last.note(header);
             Ok(())
         })?;
-        self.epochs.observe(header.epoch, header.base_offset);
+        self.observe(header);
         self.end = header.end_offset();
         Ok(())
     }
@@ -323,6 +349,7 @@ impl LogWriter {
             })?;
         }
         self.epochs.truncate(mark.end);
+        self.forget_epochs();
         self.end = mark.end;
         self.synced = self.synced.min(mark.end);
         Ok(())
@@ -339,6 +366,7 @@ impl LogWriter {
             self.start = start;
         }
         self.epochs.trim(self.start);
+        self.forget_epochs();
         self.disk.sync_dir(&self.dir)?;
         Ok(self.start)
     }
@@ -349,6 +377,7 @@ impl LogWriter {
         self.replaced = self.segments.with(|segments| segments.drain(..).map(|segment| segment.base).collect());
         let offset = position.end_offset;
         self.epochs = Epochs::default();
+        self.began.clear();
         if offset > Offset::ZERO {
             self.epochs.observe(position.epoch, offset);
         }

@@ -385,8 +385,9 @@ impl Worker {
 
     fn publish(&self) {
         let image = self.state.image().clone();
-        let extent =
-            LogExtent { epochs: self.state.log.epochs().as_slice().to_vec(), end_offset: self.state.log.end() };
+        let log = &self.state.log;
+        let (epochs, began) = (log.epochs().as_slice().to_vec(), log.began().clone());
+        let extent = LogExtent { epochs, end_offset: log.end(), began };
         self.view.send_replace(View {
             image,
             start: self.state.log.start(),

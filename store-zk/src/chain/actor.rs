@@ -348,6 +348,7 @@ impl Actor {
             chain: Some(ChainState {
                 quorum: self.claimant.quorum.clone(),
                 epoch_zk_version: self.zk.epoch_zk_version,
+                epoch_began: self.chain().and_then(|chain| chain.epoch_began),
                 sync,
                 batch_end: batch_end.map(|end| end.end_offset),
                 next_op,

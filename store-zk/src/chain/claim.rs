@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fencing::{
-    ClaimPlan, ControllerStep, Marker as MarkerFacts, MarkerStep, ObservedController, ObservedControllerEpoch,
-    QuorumIdentity, SyncState, ZkFacts, decide_claim,
+    ClaimPlan, ControllerStep, Marker as MarkerFacts, MarkerStep, MarkerWriter, ObservedController,
+    ObservedControllerEpoch, QuorumIdentity, SyncState, ZkFacts, decide_claim,
 };
 use metadata_core::error::{Error, ErrorKind, Result};
 use metadata_core::id::{NodeId, Position, TimestampMs, ZkControllerEpoch, ZkVersion};
@@ -67,7 +67,7 @@ pub(crate) async fn claim(
     session.sync(path::CONTROLLER_EPOCH).await.map_err(|error| zk_error("sync before the claim", error))?;
     for _ in 0..ROUNDS_MAX {
         let facts = observe(session).await?;
-        let plan = decide_claim(
+        let mut plan = decide_claim(
             &facts.judged(),
             &claimant.leadership,
             expected,
@@ -75,7 +75,11 @@ pub(crate) async fn claim(
             &claimant.voters,
             PROJECTION_VERSION,
         )?;
-        let marker = claimed_marker(claimant, &plan, facts.marker.as_ref().map(|(marker, _)| marker));
+        if let (MarkerStep::Create, Some(version)) = (plan.marker, facts.empty_marker) {
+            plan.marker = MarkerStep::Set(version);
+        }
+        let present = facts.marker.as_ref().map(|(marker, _)| marker);
+        let marker = claimed_marker(claimant, &plan, present, expected);
         match session.multi(claim_ops(claimant, &plan, &marker, now)).await {
             Ok(results) => return Ok(held(&plan, marker, &results)),
             // Someone was there between our reads and the multi, or a late multi of ours moved the marker: the table
@@ -117,6 +121,9 @@ pub(crate) struct Observed {
     pub(crate) controller_epoch: Option<ObservedControllerEpoch>,
     pub(crate) controller: Option<ObservedController>,
     pub(crate) marker: Option<(Marker, ZkVersion)>,
+    /// The version of a `/migration` without data. Kafka's tool for access lists makes one (KAFKA-19480), and since it says
+    /// nothing it counts as none: what the log and the other two znodes say decides.
+    pub(crate) empty_marker: Option<ZkVersion>,
 }
 
 /// Reads them. What can't be read is an error, never "absent".
@@ -144,13 +151,17 @@ pub(crate) async fn observe(session: &Arc<dyn ZkSession>) -> Result<Observed> {
             Ok::<_, Error>(ObservedController { id: node.id, kraft_epoch, zk_version })
         })
         .transpose()?;
-    let marker = next()?
+    let (empty, written): (Vec<_>, Vec<_>) = next()?.into_iter().partition(|(data, _)| data.is_empty());
+    let marker = written
+        .into_iter()
+        .next()
         .map(|(data, version)| {
             let marker = Marker::decode(Some(&data)).map_err(at(path::MIGRATION))?;
             Ok::<_, Error>((marker, version))
         })
         .transpose()?;
-    Ok(Observed { controller_epoch, controller, marker })
+    let empty_marker = empty.first().map(|(_, version)| *version);
+    Ok(Observed { controller_epoch, controller, marker, empty_marker })
 }
 
 fn at(path: &'static str) -> impl Fn(Malformed) -> Error {
@@ -172,6 +183,11 @@ fn marker_facts(marker: &Marker, zk_version: ZkVersion) -> MarkerFacts {
     MarkerFacts {
         zk_version,
         quorum: chain.map(|chain| chain.quorum.clone()),
+        writer: marker.controller.zip(marker.controller_epoch).map(|(id, epoch)| MarkerWriter {
+            id,
+            epoch,
+            began: chain.and_then(|chain| chain.epoch_began),
+        }),
         position: marker.position,
         epoch_zk_version: chain.map(|chain| chain.epoch_zk_version),
         sync: chain.map_or(SyncState::Running, |chain| chain.sync),
@@ -183,7 +199,7 @@ fn marker_facts(marker: &Marker, zk_version: ZkVersion) -> MarkerFacts {
 
 /// The marker as the claim writes it: the position stays, the version of `/controller_epoch` moves on, and whatever
 /// can't be resumed is marked as such.
-fn claimed_marker(claimant: &Claimant, plan: &ClaimPlan, present: Option<&Marker>) -> Marker {
+fn claimed_marker(claimant: &Claimant, plan: &ClaimPlan, present: Option<&Marker>, expected: &Expected) -> Marker {
     let resumed = present.and_then(|marker| marker.chain.as_ref()).filter(|_| plan.next == AfterClaim::Resume);
     Marker {
         controller: Some(claimant.leadership.id),
@@ -192,6 +208,7 @@ fn claimed_marker(claimant: &Claimant, plan: &ClaimPlan, present: Option<&Marker
         chain: Some(ChainState {
             quorum: claimant.quorum.clone(),
             epoch_zk_version: plan.controller_epoch.zk_version.next(),
+            epoch_began: epoch_began(claimant, present, expected),
             sync: if resumed.is_some() { SyncState::Done } else { SyncState::Running },
             batch_end: resumed.and_then(|chain| chain.batch_end),
             next_op: resumed.map_or(0, |chain| chain.next_op),
@@ -199,6 +216,18 @@ fn claimed_marker(claimant: &Claimant, plan: &ClaimPlan, present: Option<&Marker
             projection: PROJECTION_VERSION,
         }),
     }
+}
+
+/// When the claimant's epoch began, by its log; or by its own earlier claim in this epoch, since a chain that claims again
+/// knows no more of the log than what it has written.
+fn epoch_began(claimant: &Claimant, present: Option<&Marker>, expected: &Expected) -> Option<TimestampMs> {
+    let epoch = claimant.leadership.epoch;
+    let by_log = match expected {
+        Expected::Log(extent) => extent.began.get(&epoch).copied(),
+        Expected::Nothing => None,
+    };
+    let own = present.filter(|marker| marker.controller_epoch == Some(epoch));
+    by_log.or_else(|| own.and_then(|marker| marker.chain.as_ref()).and_then(|chain| chain.epoch_began))
 }
 
 fn claimed_epoch(plan: &ClaimPlan) -> ZkControllerEpoch {

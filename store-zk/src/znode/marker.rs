@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 pub use fencing::{QuorumIdentity, SyncState};
-use metadata_core::id::{KRaftLeaderEpoch, NodeId, Offset, Position, ZkVersion};
+use metadata_core::id::{KRaftLeaderEpoch, NodeId, Offset, Position, TimestampMs, ZkVersion};
 
 use super::Malformed;
 use super::json::{Object, ObjectWriter};
@@ -31,6 +31,8 @@ pub struct ChainState {
     pub quorum: QuorumIdentity,
     /// Version of `/controller_epoch` as of the claim.
     pub epoch_zk_version: ZkVersion,
+    /// When the epoch of the controller that wrote it began, by its log's LeaderChange record; `None` if that is not known.
+    pub epoch_began: Option<TimestampMs>,
     /// Whether a full sync is under way.
     pub sync: SyncState,
     /// End (exclusive) of the batch that is half written, if one is.
@@ -105,7 +107,8 @@ impl Marker {
     }
 }
 
-const OUR_KEYS: [&str; 7] = ["quorum", "epoch_zk_version", "sync", "batch_end", "next_op", "notify", "projection"];
+const OUR_KEYS: [&str; 8] =
+    ["quorum", "epoch_zk_version", "epoch_began", "sync", "batch_end", "next_op", "notify", "projection"];
 
 fn count(json: &Object, key: &str) -> Result<u32, Malformed> {
     let value = json.long(key)?;
@@ -133,6 +136,7 @@ impl ChainState {
                 log_id: quorum.string("log_id")?.to_owned(),
             },
             epoch_zk_version: ZkVersion(json.int("epoch_zk_version")?),
+            epoch_began: json.opt_long("epoch_began")?.map(TimestampMs),
             sync,
             batch_end: batch_end.map(Offset),
             next_op: count(json, "next_op")?,
@@ -148,7 +152,12 @@ impl ChainState {
             SyncState::Running => "running",
             SyncState::Done => "done",
         };
-        let json = json.object("quorum", quorum).int("epoch_zk_version", self.epoch_zk_version.0).string("sync", sync);
+        let json = json.object("quorum", quorum).int("epoch_zk_version", self.epoch_zk_version.0);
+        let json = match self.epoch_began {
+            Some(began) => json.int("epoch_began", began.0),
+            None => json,
+        };
+        let json = json.string("sync", sync);
         let json = match self.batch_end {
             Some(end) => json.int("batch_end", end.0),
             None => json.null("batch_end"),
@@ -243,6 +252,7 @@ mod tests {
             running: bool,
             projection: u32,
             version: i32,
+            began: Option<i64>,
             names: (String, String),
         ) {
             let marker = Marker {
@@ -252,6 +262,7 @@ mod tests {
                 chain: Some(ChainState {
                     quorum: QuorumIdentity { cluster_id: names.0, log_id: names.1 },
                     epoch_zk_version: ZkVersion(version),
+                    epoch_began: began.map(TimestampMs),
                     sync: if running { SyncState::Running } else { SyncState::Done },
                     batch_end: batch_end.map(Offset),
                     next_op,

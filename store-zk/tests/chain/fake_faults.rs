@@ -281,7 +281,8 @@ async fn a_sync_that_would_delete_most_topics_is_refused_before_it_writes() {
             .expect("a topic");
     }
     let full = many.apply(Position { end_offset: Offset(500), ..story.base.position() }, TimestampMs(0));
-    let extent = LogExtent { epochs: vec![(full.position().epoch, Offset(0))], end_offset: Offset(900) };
+    let epochs = vec![(full.position().epoch, Offset(0))];
+    let extent = LogExtent { epochs, end_offset: Offset(900), ..LogExtent::default() };
     let claimed = store.claim(&leader(2), &Expected::Log(extent.clone())).await.expect("a claim");
     store.writer(claimed).await.expect("a writer").full_sync(&full).await.expect("a sync that adds");
 

@@ -6,9 +6,11 @@
 mod brokers;
 mod contract;
 mod fake_captured;
+mod fake_claims;
 mod fake_faults;
 mod fake_give_back;
 mod fake_passwords;
+mod fake_writes;
 mod losses;
 mod real_faults;
 mod real_rules;

@@ -179,6 +179,7 @@ fn log_up_to(batch: &metadata_core::store::MetadataBatch) -> metadata_core::lead
     metadata_core::leadership::Expected::Log(metadata_core::leadership::LogExtent {
         epochs: vec![(batch.end().epoch, metadata_core::id::Offset(0))],
         end_offset: batch.end().end_offset,
+        ..Default::default()
     })
 }
 
@@ -238,5 +239,30 @@ fn real_a_sync_that_was_interrupted_is_followed_by_another() {
                 assert_eq!(compared.differences, []);
             }
         }
+    });
+}
+
+/// What Kafka's ZooKeeper-mode controller does: each of its writes checks the version of `/controller_epoch`.
+#[test]
+fn real_a_paused_zookeeper_controllers_write_bounces_off_the_claim() {
+    run(async {
+        let server = own_server().await;
+        make_cluster(&connector(&server.address())).await;
+        let proxy = FaultProxy::start(server.socket_address()).await.expect("a proxy");
+        let broker = session(&proxy.address()).await;
+        let epoch = broker.get_data("/controller_epoch").await.expect("the epoch").stat.version;
+        proxy.set_frozen(true);
+        let ops = vec![
+            ZkOp::check("/controller_epoch", epoch),
+            ZkOp::create("/brokers/topics/late", "{}", ZkAcl::world_all()),
+        ];
+        let late = broker.multi(ops);
+        let store = store(connector(&server.address()));
+        store.claim(&leader(1), &metadata_core::leadership::Expected::Nothing).await.expect("the claim");
+        proxy.set_frozen(false);
+        let error = late.await.expect_err("it was deposed meanwhile");
+        assert!(error.is_definite() && error.to_string().contains("/controller_epoch"), "{error}");
+        let direct = session(&server.address()).await;
+        assert_eq!(direct.get_children("/brokers/topics").await.expect("a list").names, [] as [String; 0]);
     });
 }

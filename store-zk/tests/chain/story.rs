@@ -84,7 +84,8 @@ impl Story {
 
     /// The whole story is committed in our log.
     pub(crate) fn log(&self) -> Expected {
-        Expected::Log(LogExtent { epochs: vec![(EPOCH, Offset(0))], end_offset: self.last().position().end_offset })
+        let end_offset = self.last().position().end_offset;
+        Expected::Log(LogExtent { epochs: vec![(EPOCH, Offset(0))], end_offset, ..LogExtent::default() })
     }
 
     /// A first controller: claims, and brings ZooKeeper in step with the beginning of the story.

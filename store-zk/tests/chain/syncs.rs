@@ -25,7 +25,7 @@ fn later(image: &MetadataImage, by: i64) -> MetadataImage {
 /// A log that has all of the images of a test.
 fn log(story: &Story) -> Expected {
     let epochs = vec![(story.base.position().epoch, Offset(0))];
-    Expected::Log(LogExtent { epochs, end_offset: Offset(1_000_000) })
+    Expected::Log(LogExtent { epochs, end_offset: Offset(1_000_000), ..LogExtent::default() })
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,7 +30,7 @@ mod server;
 mod session;
 mod tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -200,6 +200,11 @@ impl FakeZooKeeper {
     /// All nodes by path, without the root and ZooKeeper's own.
     pub fn dump(&self) -> BTreeMap<String, FakeNode> {
         self.lock().dump()
+    }
+
+    /// The nodes that are watched, by whomever.
+    pub fn watched(&self) -> BTreeSet<String> {
+        self.lock().watched()
     }
 
     /// Every multi that was carried out, in order, failed ones included.

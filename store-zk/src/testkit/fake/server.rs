@@ -1,6 +1,6 @@
 //! The server's side: sessions, their queues, watches and faults.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Weak;
 
 use tokio::sync::{oneshot, watch};
@@ -230,6 +230,10 @@ impl Server {
             self.watchers.push(Watcher { session: id, generation, path: path.to_owned(), kind, fire });
         }
         fired
+    }
+
+    pub(super) fn watched(&self) -> BTreeSet<String> {
+        self.watchers.iter().map(|watcher| watcher.path.clone()).collect()
     }
 
     fn fire(&mut self, changes: &[Change]) {
