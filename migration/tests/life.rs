@@ -17,7 +17,7 @@ use metadata_core::image::{ConfigResourceType, FeatureRange, MetadataDelta, Meta
 use metadata_core::leadership::Expected;
 use metadata_core::log::MetadataLog;
 use metadata_core::metadata_version::MetadataVersion;
-use metadata_core::record::{ConfigRecord, ZkMigrationState};
+use metadata_core::record::{ConfigRecord, MetadataRecord, ZkMigrationState};
 use metadata_core::store::MetadataStore;
 use metadata_core::uuid::Uuid;
 use migration::State;
@@ -146,6 +146,92 @@ async fn batches_that_zookeeper_did_not_answer_are_written_after_a_new_claim() {
         cluster.change(100 + failures as u64, 20).await;
         cluster.in_step(&handle).await;
     }
+    end(handle, task).await;
+}
+
+/// Everything that a copy writes stands in one transaction, with the mark that it is complete, and stands there once.
+async fn is_one_transaction(cluster: &Cluster) {
+    let batches = cluster.log.read(Offset::ZERO, usize::MAX).await.expect("the log is read");
+    let records: Vec<_> = batches.iter().flat_map(|batch| batch.records.iter()).map(|it| &it.record).collect();
+    let places = |wanted: fn(&MetadataRecord) -> bool| -> Vec<usize> {
+        records.iter().enumerate().filter(|(_, record)| wanted(record)).map(|(at, _)| at).collect()
+    };
+    let marks = places(|record| *record == ZkMigrationState::Migration.to_record().into());
+    let [mark] = marks.as_slice() else { panic!("{} marks", marks.len()) };
+    let begin = places(|it| matches!(it, MetadataRecord::BeginTransaction(_))).into_iter().rfind(|at| at < mark);
+    let end = places(|it| matches!(it, MetadataRecord::EndTransaction(_))).into_iter().find(|at| at > mark);
+    let (begin, end) = (begin.expect("a Begin before the mark"), end.expect("an End behind it"));
+    let topics = places(|record| matches!(record, MetadataRecord::Topic(_)));
+    assert_eq!(topics.len(), zookeeper_content().topics().len(), "every topic once");
+    assert!(topics.iter().all(|at| (begin..end).contains(at)), "{begin} {topics:?} {end}");
+    assert!(
+        places(|it| matches!(it, MetadataRecord::BeginTransaction(_))).iter().all(|at| !(begin + 1..end).contains(at))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_copy_and_the_mark_that_it_is_complete_are_one_transaction() {
+    let cluster = Cluster::new();
+    let (handle, task) = cluster.start(Service::None);
+    cluster.log.elect(CONTROLLER);
+    cluster.in_step(&handle).await;
+    is_one_transaction(&cluster).await;
+    end(handle, task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whichever_append_is_refused_nothing_is_copied_outside_the_transaction() {
+    let mut appends = 1;
+    let mut number = 0;
+    while number < appends {
+        number += 1;
+        let cluster = Cluster::new();
+        cluster.calls.append_refused.store(number, Ordering::SeqCst);
+        let (handle, task) = cluster.start(Service::None);
+        cluster.log.elect(CONTROLLER);
+        cluster.in_step(&handle).await;
+        assert_eq!(cluster.log.image().topics(), zookeeper_content().topics(), "append {number} was refused");
+        is_one_transaction(&cluster).await;
+        if number == 1 {
+            appends = cluster.calls.count("append");
+        }
+        end(handle, task).await;
+    }
+    assert!(appends > 2, "the Begin and the End were among them: {appends}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_copied_is_read_after_the_claim() {
+    let cluster = Cluster::new();
+    let (handle, task) = cluster.start(Service::None);
+    cluster.log.elect(CONTROLLER);
+    cluster.in_step(&handle).await;
+    let journal = cluster.calls.journal();
+    let claimed = journal.iter().position(|call| *call == "claimed").expect("a claim");
+    // The look at what can be copied comes first, and nothing of it is kept.
+    let loads: Vec<_> = journal.iter().enumerate().filter(|(_, call)| **call == "load").map(|(at, _)| at).collect();
+    assert!(matches!(loads.as_slice(), [look, copy] if *look < claimed && claimed < *copy), "{journal:?}");
+    end(handle, task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_elected_while_zookeeper_is_away_goes_on_once_it_is_back() {
+    let cluster = Cluster::new();
+    let (handle, task) = cluster.start(Service::None);
+    cluster.log.elect(CONTROLLER);
+    cluster.in_step(&handle).await;
+    cluster.calls.claims_failing.store(usize::MAX, Ordering::SeqCst);
+    for _ in 0..3 {
+        cluster.log.resign();
+        reach(&handle, |status| status.state == State::Inactive).await;
+        let epoch = cluster.log.elect(CONTROLLER).epoch;
+        let elected = |status: &migration::Status| status.leadership.is_some_and(|it| it.epoch == epoch);
+        let status = reach(&handle, |status| elected(status) && status.attempt >= 4).await;
+        assert_eq!((status.blocked_by, status.claimed), (Some(ErrorKind::Unavailable), None));
+    }
+    cluster.change(1, 20).await;
+    cluster.calls.claims_failing.store(0, Ordering::SeqCst);
+    cluster.in_step(&handle).await;
     end(handle, task).await;
 }
 

@@ -37,6 +37,9 @@ pub(crate) struct Calls {
     pub(crate) claims_failing: AtomicUsize,
     /// So many surveys too.
     pub(crate) surveys_failing: AtomicUsize,
+    /// The append of this number (from 1) is refused as if the leader had been busy; 0 for none.
+    pub(crate) append_refused: AtomicUsize,
+    appends: AtomicUsize,
     /// So many loads find something that can't be copied.
     pub(crate) loads_refused: AtomicUsize,
     /// So many comparisons find a difference.
@@ -65,6 +68,8 @@ impl Calls {
             loading: watch::Sender::new(true),
             claims_failing: AtomicUsize::new(0),
             surveys_failing: AtomicUsize::new(0),
+            append_refused: AtomicUsize::new(0),
+            appends: AtomicUsize::new(0),
             loads_refused: AtomicUsize::new(0),
             differing: AtomicUsize::new(0),
             growing: AtomicUsize::new(0),
@@ -125,6 +130,10 @@ impl MetadataLog for Log {
         if bytes.len() > BYTES_PER_APPEND_MAX {
             let reason = format!("{} bytes in one append", bytes.len());
             return Receipt::refused(Error::not_applied(ErrorKind::Invalid, reason));
+        }
+        let number = self.1.appends.fetch_add(1, Ordering::SeqCst) + 1;
+        if number == self.1.append_refused.load(Ordering::SeqCst) {
+            return Receipt::refused(Error::not_applied(ErrorKind::Unavailable, "the log takes nothing now"));
         }
         answered(&self.1, "append", self.0.append(append))
     }
