@@ -56,6 +56,34 @@ async fn each_start_is_a_higher_epoch_with_its_own_leader_change() {
     log.shutdown().await.unwrap();
 }
 
+/// By this two copies of one directory are told apart, which go on in epochs of the same number.
+#[tokio::test]
+async fn an_epoch_began_when_its_leader_change_says_so_also_after_a_restart() {
+    let dir = formatted();
+    for _ in 0..3 {
+        open(dir.path()).await.shutdown().await.unwrap();
+    }
+    let log = open(dir.path()).await;
+    let now = epoch(&log).await;
+    log.append(at(now, log.end().await.unwrap().end_offset.0, vec![topic(1)])).await.unwrap();
+    let extent = log.extent();
+    let batches = log.read(Offset(0), usize::MAX).await.unwrap();
+    // An epoch whose leader wrote nothing else has a LeaderChange all the same.
+    assert_eq!(extent.began.len(), extent.epochs.len());
+    for (epoch, start) in &extent.epochs {
+        let first = batches.iter().find(|batch| batch.base_offset == *start).unwrap();
+        assert!(first.records.is_empty(), "a control batch");
+        assert_eq!(extent.began.get(epoch), Some(&first.timestamp), "{epoch}");
+    }
+    let before = extent.began;
+    log.shutdown().await.unwrap();
+    let log = open(dir.path()).await;
+    let mut after = log.extent().began;
+    assert!(after.remove(&epoch(&log).await).is_some());
+    assert_eq!(after, before);
+    log.shutdown().await.unwrap();
+}
+
 #[tokio::test]
 async fn appends_are_refused_by_epoch_offset_and_content_and_leave_no_trace() {
     let dir = formatted();
