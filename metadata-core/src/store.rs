@@ -262,7 +262,8 @@ pub trait MetadataStore: Send + Sync {
     ///
     /// # Errors
     /// `ControllerFenced`: someone holds a claim of a newer epoch, or of the same epoch under another id. `Corrupt`: the
-    /// store is ahead of the log in `expected` or on another branch. `Invalid`: it was written from another cluster's
+    /// store is ahead of the log in `expected`, on another branch, or written by another copy of it (by
+    /// [`LogExtent::began`](crate::leadership::LogExtent::began)). `Invalid`: it was written from another cluster's
     /// log, or what is in it says nothing that can be read. `GovernedElsewhere`: someone who is no leader of our quorum has
     /// governed it since. `Unauthorized` as usual. Nothing is written then. `Unavailable` with `Outcome::Unknown`: the claim
     /// may hold; claim again.

@@ -72,6 +72,7 @@ cases![
     another_node_cannot_claim_with_the_same_epoch kills [RivalMayClaim],
     a_store_ahead_of_the_log_is_not_claimed kills [AheadOfLogMayClaim],
     a_survey_says_what_a_claim_would_find_and_claims_nothing kills [SurveyClaims, SurveyOverlooksTheHolder],
+    another_copy_of_the_log_does_not_claim kills [AnotherCopyMayClaim],
     a_barrier_settles_everything_submitted kills [BarrierDoesNotWait],
     dropping_receipts_cancels_nothing kills [DroppedReceiptCancels],
     after_a_barrier_no_outcome_is_open kills [UnknownLandsLater],
@@ -598,6 +599,34 @@ async fn a_survey_says_what_a_claim_would_find_and_claims_nothing(harness: &mut 
     }
     let claimed = open.store.claim(&newer, &log_with(open.image.position())).await.map_err(text("claim"))?;
     ensure!(claimed.next == survey.next, "the survey announced {:?}, the claim gave {:?}", survey.next, claimed.next);
+    Ok(CaseOutcome::Passed)
+}
+
+async fn another_copy_of_the_log_does_not_claim(harness: &mut dyn StoreHarness) -> Verdict {
+    let open = Open::first(harness).await?;
+    if open.claimed.leadership.fence == Fence::KraftEpoch {
+        return Ok(CaseOutcome::Skipped("a log is claimed by nobody but itself"));
+    }
+    let position = open.image.position();
+    let second = harness.next_leadership().await;
+    // Both copies went on in an epoch of the same number, at the same offset.
+    let copy = |began: i64| {
+        Expected::Log(LogExtent {
+            epochs: vec![(position.epoch, Offset::ZERO), (second.epoch, position.end_offset.plus(50))],
+            end_offset: position.end_offset.plus(100),
+            began: [(second.epoch, TimestampMs(began))].into(),
+        })
+    };
+    open.store.claim(&second, &copy(1_000)).await.map_err(text("the claim of one copy"))?;
+    let third = harness.next_leadership().await;
+    for leadership in [second, third] {
+        let claim = open.store.claim(&leadership, &copy(1_001)).await;
+        let error = refused(claim.map(|claimed| claimed.position), "a claim by another copy of the log")?;
+        let (kind, outcome) = (error.kind(), error.outcome());
+        ensure!(kind == ErrorKind::Corrupt, "a claim by another copy was refused as {kind:?}: {error}");
+        ensure!(outcome == Outcome::NotApplied, "a refused claim writes nothing");
+    }
+    open.store.claim(&third, &copy(1_000)).await.map_err(text("the next claim of the first copy"))?;
     Ok(CaseOutcome::Passed)
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::mutant::Mutant;
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{KRaftLeaderEpoch, NodeId, Position, ZkControllerEpoch, ZkVersion};
+use crate::id::{KRaftLeaderEpoch, NodeId, Position, TimestampMs, ZkControllerEpoch, ZkVersion};
 use crate::image::MetadataImage;
 use crate::leadership::{AfterClaim, Expected, Fence, KraftLeadership, Leadership, ZkClaim};
 use crate::metadata_version::MetadataVersion;
@@ -26,6 +26,8 @@ struct State {
     position: Position,
     synced: bool,
     claim: Option<KraftLeadership>,
+    /// When the epoch of the claim began in the claimant's log.
+    began: Option<TimestampMs>,
     claims: i32,
     failing: usize,
     answers_lost: usize,
@@ -130,6 +132,10 @@ impl MemStore {
                 ErrorKind::Corrupt,
                 format!("the store is at {}, which is not in the log of node {}", state.position, leadership.id),
             ));
+        }
+        let ours = state.claim.and_then(|holder| expected.extent()?.began.get(&holder.epoch).copied());
+        if state.began.zip(ours).is_some_and(|(theirs, ours)| theirs != ours) && !self.is(Mutant::AnotherCopyMayClaim) {
+            return Err(Error::not_applied(ErrorKind::Corrupt, "another copy of this log has claimed the store"));
         }
         Ok(())
     }
@@ -258,6 +264,10 @@ impl MetadataStore for MemStore {
     async fn claim(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Claimed> {
         let mut state = self.state();
         self.may_claim(&state, leadership, expected)?;
+        let began = |epoch| expected.extent().and_then(|extent| extent.began.get(&epoch).copied());
+        let of_earlier_claim =
+            state.began.filter(|_| state.claim.is_some_and(|holder| holder.epoch == leadership.epoch));
+        state.began = began(leadership.epoch).or(of_earlier_claim);
         if state.claim != Some(*leadership) || !self.is(Mutant::ReclaimFencesNobody) {
             state.claims += 1;
         }

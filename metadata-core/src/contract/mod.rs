@@ -74,6 +74,7 @@ macro_rules! contract_tests {
                 another_node_cannot_claim_with_the_same_epoch
                 a_store_ahead_of_the_log_is_not_claimed
                 a_survey_says_what_a_claim_would_find_and_claims_nothing
+                another_copy_of_the_log_does_not_claim
                 a_barrier_settles_everything_submitted
                 dropping_receipts_cancels_nothing
                 after_a_barrier_no_outcome_is_open

@@ -58,6 +58,8 @@ pub enum Mutant {
     SurveyClaims,
     /// A survey does not tell that someone newer holds the store, or that it is ahead of the log.
     SurveyOverlooksTheHolder,
+    /// Another copy of the log, with the same epochs, can claim.
+    AnotherCopyMayClaim,
     /// Claiming again as the same leader leaves the first writer alive.
     ReclaimFencesNobody,
     /// The claim is looked at when a batch is submitted, not when it is written.
@@ -94,7 +96,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::LastRecordLost,
         Self::LoadStopsEarly,
         Self::SinkErrorSwallowed,
@@ -105,6 +107,7 @@ impl Mutant {
         Self::AheadOfLogMayClaim,
         Self::SurveyClaims,
         Self::SurveyOverlooksTheHolder,
+        Self::AnotherCopyMayClaim,
         Self::ReclaimFencesNobody,
         Self::LateWritesLand,
         Self::ReceiptsOutOfOrder,
