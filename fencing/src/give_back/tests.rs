@@ -33,6 +33,7 @@ fn controller(id: i32, kraft_epoch: Option<i32>) -> ObservedController {
 fn marker(last: Option<i64>) -> Marker {
     Marker {
         zk_version: ZkVersion(33),
+        writer: None,
         quorum: Some(ours()),
         position: last.map_or(Position::START, |last| Position::after(Offset(last), KRaftLeaderEpoch(2))),
         epoch_zk_version: Some(ZkVersion(9)),
@@ -56,6 +57,7 @@ fn log(state: ZkMigrationState) -> OwnLog {
                 (KRaftLeaderEpoch(5), Offset(190)),
             ],
             end_offset: Offset(200),
+            ..LogExtent::default()
         },
         drained: None,
         sealed: false,

@@ -222,10 +222,7 @@ fn claimed_marker(claimant: &Claimant, plan: &ClaimPlan, present: Option<&Marker
 /// knows no more of the log than what it has written.
 fn epoch_began(claimant: &Claimant, present: Option<&Marker>, expected: &Expected) -> Option<TimestampMs> {
     let epoch = claimant.leadership.epoch;
-    let by_log = match expected {
-        Expected::Log(extent) => extent.began.get(&epoch).copied(),
-        Expected::Nothing => None,
-    };
+    let by_log = expected.extent().and_then(|extent| extent.began.get(&epoch).copied());
     let own = present.filter(|marker| marker.controller_epoch == Some(epoch));
     by_log.or_else(|| own.and_then(|marker| marker.chain.as_ref()).and_then(|chain| chain.epoch_began))
 }

@@ -156,7 +156,7 @@ impl ControllerRole for ZkStore {
     async fn governance(&self) -> Result<Governance> {
         let session = self.session().await?;
         session.sync(path::CONTROLLER).await.map_err(|error| zk_error("sync before looking who governs", error))?;
-        let Observed { controller_epoch, controller, marker } = observe(&session).await?;
+        let Observed { controller_epoch, controller, marker, .. } = observe(&session).await?;
         let names = self.reader().await?.children(path::BROKER_IDS).await?;
         Ok(Governance {
             controller: controller.map(|it| (it.id, it.kraft_epoch)),
