@@ -7,6 +7,7 @@ use crate::common::*;
 use metadata_core::error::{Error, ErrorKind};
 use metadata_core::id::Offset;
 use metadata_core::log::MetadataLog;
+use metadata_core::record::{VersionedRecord, ZkMigrationStateRecord};
 use store_kraft::KraftLog;
 
 fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
@@ -256,27 +257,50 @@ async fn a_cache_that_is_gone_or_garbled_changes_nothing() {
     }
 }
 
+/// Sets a byte of the value that a record of the log begins with, in a batch whose checksum is right again.
+fn rewrite(path: &Path, value: &[u8], at: usize, byte: u8) {
+    let mut bytes = fs::read(path).unwrap();
+    // A batch's header is 61 bytes.
+    let mut start = 0;
+    let (size, found) = loop {
+        let size = 12 + u32::from_be_bytes(bytes[start + 8..start + 12].try_into().unwrap()) as usize;
+        if let Some(found) = bytes[start + 61..start + size].windows(value.len()).position(|part| part == value) {
+            break (size, start + 61 + found);
+        }
+        start += size;
+    };
+    bytes[found + at] = byte;
+    let crc = crc32c::crc32c(&bytes[start + 21..start + size]);
+    bytes[start + 17..start + 21].copy_from_slice(&crc.to_be_bytes());
+    fs::write(path, bytes).unwrap();
+}
+
 #[tokio::test]
 async fn a_log_with_a_record_of_a_newer_kafka_is_refused_by_its_number() {
     let dir = stopped().await;
     // The image is to be made of the log, not taken from the cache.
     fs::remove_dir_all(dir.path().join("cache")).unwrap();
-    let path = segment(dir.path());
-    let mut bytes = fs::read(&path).unwrap();
-    // The batch of a topic: its header is 61 bytes, and its record's value begins with 1, 2, 0: frame, topic, version.
-    let mut at = 0;
-    let (start, size) = loop {
-        let size = 12 + u32::from_be_bytes(bytes[at + 8..at + 12].try_into().unwrap()) as usize;
-        if bytes[at + 61..at + size].windows(11).any(|part| part == b"\x01\x02\x00\x08topic-3") {
-            break (at, size);
-        }
-        at += size;
-    };
-    let value = start + 61 + bytes[start + 61..start + size].windows(3).position(|part| part == [1, 2, 0]).unwrap();
-    bytes[value + 1] = 77;
-    let crc = crc32c::crc32c(&bytes[start + 21..start + size]);
-    bytes[start + 17..start + 21].copy_from_slice(&crc.to_be_bytes());
-    fs::write(&path, bytes).unwrap();
+    // Frame, topic, version.
+    rewrite(&segment(dir.path()), b"\x01\x02\x00\x08topic-3", 1, 77);
     let error = refused(dir.path()).await;
     assert!(error.to_string().contains("unknown record type 77 (version 0)"), "{error}");
+}
+
+#[tokio::test]
+async fn a_migration_state_out_of_range_is_neither_written_nor_read() {
+    let dir = stopped().await;
+    let log = open(dir.path()).await;
+    let (now, end) = (epoch(&log).await, log.end().await.unwrap().end_offset);
+    let state = |code| ZkMigrationStateRecord { zk_migration_state: code, ..Default::default() };
+    for code in [5, i8::MAX, -1, i8::MIN] {
+        let error = log.append(at(now, end.0, vec![VersionedRecord::new(state(code), 0)])).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    }
+    log.append(at(now, end.0, vec![VersionedRecord::new(state(1), 0)])).await.unwrap();
+    log.shutdown().await.unwrap();
+    fs::remove_dir_all(dir.path().join("cache")).unwrap();
+    // Frame, state record, version, state, no tags.
+    rewrite(&segment(dir.path()), b"\x01\x15\x00\x01\x00", 3, 9);
+    let error = refused(dir.path()).await;
+    assert!(format!("{error:?}").contains("migration state 9 is unknown"), "{error:?}");
 }
