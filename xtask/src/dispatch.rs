@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cli::{Exit, Failure, Outcome, Shell, VerbResult, start_logging};
 use crate::codegen;
+use crate::rivals::{DriverArgs, run_driver};
 use crate::verb::{
     bless, change, chaos, ci, demo, dump_log, export, finalize, fix, interop, migrate, rollback, seed, status, test,
     verify, zookeeper,
@@ -69,6 +70,9 @@ enum Verb {
     Seed(seed::Args),
     /// Run a real ZooKeeper in the foreground, until Ctrl-C
     Zookeeper(zookeeper::Args),
+    /// Be one of the controllers of `chaos --rivals`, which starts it
+    #[command(hide = true)]
+    Rival(DriverArgs),
 }
 
 impl Verb {
@@ -92,6 +96,7 @@ impl Verb {
             Self::Codegen(_) => "codegen",
             Self::Seed(_) => "seed",
             Self::Zookeeper(_) => "zookeeper",
+            Self::Rival(_) => "rival",
         }
     }
 
@@ -118,6 +123,7 @@ impl Verb {
             },
             Self::Seed(args) => on_tokio(seed::run(args, shell)),
             Self::Zookeeper(args) => on_tokio(zookeeper::run(args, shell)),
+            Self::Rival(args) => on_tokio(run_driver(args)),
         }
     }
 }

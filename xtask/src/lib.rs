@@ -8,6 +8,7 @@
 //! - [`export`] turns a stopped cluster into directories that KRaft starts from;
 //! - [`kafka`] is Apache Kafka itself: real releases, their servers and tools;
 //! - [`interop`] has Kafka judge what we write, and reads what Kafka wrote;
+//! - [`rivals`] has several controllers fight over one ZooKeeper, each a process;
 //! - `codegen` writes the record types of `metadata-core`, `fragment` the generated parts of the documents;
 //! - `suite` runs every test and accounts for each; `ci` runs every check.
 
@@ -30,6 +31,7 @@ mod fragment;
 pub mod interop;
 pub mod kafka;
 mod own;
+pub mod rivals;
 pub mod seed;
 mod suite;
 mod verb;

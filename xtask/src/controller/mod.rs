@@ -38,3 +38,5 @@ pub use self::report::{
 pub use self::rollback::{RollbackOrder, nothing_to_roll_back, rollback_on_disk, sealed};
 pub use self::rollback_report::{RollbackReport, RollbackStep};
 pub use self::seal::{ROLLBACK_FILE, Seal};
+
+pub(crate) use self::secret::secret_of;

@@ -23,7 +23,7 @@ const READS_PER_REQUEST: usize = 500;
 type Passwords<'a> = BTreeMap<String, Vec<&'a str>>;
 
 /// The secret in the configuration, with all that says how passwords are encrypted.
-pub(super) fn secret_of(settings: &ZkSettings) -> Option<PasswordSecret> {
+pub(crate) fn secret_of(settings: &ZkSettings) -> Option<PasswordSecret> {
     settings.password_encoder.as_ref().map(PasswordEncoderSettings::password_secret)
 }
 

@@ -1,5 +1,7 @@
 //! `cargo xtask chaos`: kills `migrate` with SIGKILL at random moments of the copy and of dual writing, runs it again, and
-//! compares znode by znode what it ends with.
+//! compares znode by znode what it ends with. `--rivals` is in [`rivals`].
+
+mod rivals;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -32,6 +34,11 @@ pub(crate) struct Args {
     /// Partitions of each ordinary topic
     #[arg(long, default_value_t = 10, value_name = "N")]
     partitions_per_topic: u32,
+
+    /// Instead: have two controller processes fight for so many epochs over a ZooKeeper of their own
+    #[arg(long, value_name = "EPOCHS", conflicts_with_all = ["kills", "zookeeper", "zookeeper_config"],
+          value_parser = clap::value_parser!(u64).range(1..))]
+    rivals: Option<u64>,
 }
 
 /// Changes that are asked for in a round of dual writing: more than can be made before the kill.
@@ -54,6 +61,9 @@ struct Cluster {
 
 pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
     let interrupt = Interrupt::listen().map_err(|error| Failure::failed("can't listen for Ctrl-C").because(&error))?;
+    if let Some(epochs) = args.rivals {
+        return rivals::run(&args, epochs, &interrupt, shell).await;
+    }
     let zookeeper = interrupt.unless_requested(args.zookeeper.open(Absent::Start, shell)).await?;
     let folder = tempfile::tempdir().map_err(|error| Failure::failed("can't make a folder").because(&error))?;
     let servers = zookeeper.connector.describe();

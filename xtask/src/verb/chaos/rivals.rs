@@ -1,0 +1,94 @@
+//! `cargo xtask chaos --rivals`: two controller processes fight for the leadership over one ZooKeeper.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Args;
+use crate::cli::{Failure, Interrupt, Outcome, Shell, VerbResult};
+use crate::rivals::{Arena, Fight, FightOptions};
+use crate::seed::SeedOptions;
+
+/// The rivals' session timeout: short enough that a sleeper's expires in between.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(4);
+
+pub(super) async fn run(args: &Args, epochs: u64, interrupt: &Interrupt, shell: &Shell) -> VerbResult {
+    let program =
+        std::env::current_exe().map_err(|error| Failure::failed("can't find this program").because(&error))?;
+    let cluster = SeedOptions {
+        topics: args.topics,
+        partitions_per_topic: args.partitions_per_topic,
+        seed: args.seed,
+        ..SeedOptions::default()
+    };
+    let (mut arena, first) = interrupt.unless_requested(Arena::start(&program, cluster, SESSION_TIMEOUT)).await?;
+    shell.note("two controllers run; the first has copied and dual-writes");
+    let options = FightOptions { epochs, seed: args.seed, session_timeout: SESSION_TIMEOUT };
+    let progress = shell.progress("fight", "epochs", epochs);
+    let fight = Fight::out(&mut arena, first, options, &progress, interrupt).await;
+    drop(progress);
+    conclude(epochs, &fight.map_err(|failure| failure.next(again(args, epochs)))?, &again(args, epochs))
+}
+
+fn again(args: &Args, epochs: u64) -> String {
+    format!(
+        "run the same again: cargo xtask chaos --rivals {epochs} --seed {} --topics {} --partitions-per-topic {}",
+        args.seed, args.topics, args.partitions_per_topic
+    )
+}
+
+/// A fight in which nothing bounced proves nothing, so it is no success.
+fn conclude(epochs: u64, fight: &Fight, again: &str) -> VerbResult {
+    let Fight { counts, judgement, verified } = fight;
+    let total = verified.total;
+    let fields: [(&str, Value); 13] = [
+        ("epochs", epochs.into()),
+        ("epochs_written", judgement.epochs_written().into()),
+        ("epochs_passed_over", counts.passed_over.into()),
+        ("turns", json!(counts.turns)),
+        ("claims", judgement.claims.len().into()),
+        ("claims_refused", counts.refused_claims.into()),
+        ("resumes", counts.resumes.into()),
+        ("full_syncs", counts.full_syncs.into()),
+        ("multis", judgement.written.values().sum::<u64>().into()),
+        ("multis_bounced", judgement.bounces().into()),
+        ("broken", json!(judgement.broken)),
+        ("compared_znodes", total.compared.into()),
+        ("divergent_znodes", total.divergent.into()),
+    ];
+    let with_fields = |failure: Failure| {
+        let fields = fields.clone().into_iter();
+        fields.fold(failure.next(again.to_owned()), |failure, (key, value)| failure.field(key, value))
+    };
+    if !judgement.broken.is_empty() {
+        let failure = Failure::damaged("more than one controller wrote, or one in another's name");
+        return Err(with_fields(failure.whys(judgement.broken.clone())));
+    }
+    if total.divergent > 0 || total.compared == 0 {
+        let what = format!("divergent {} of {} znodes", total.divergent, total.compared);
+        return Err(with_fields(Failure::divergent(what).whys(verified.lines())));
+    }
+    let bounced = judgement.bounces();
+    if epochs > 20 && bounced == 0 {
+        let failure = Failure::failed("no write of a deposed controller ever came, so nothing was proven");
+        return Err(with_fields(failure));
+    }
+    let turns: Vec<_> = counts.turns.iter().map(|(turn, count)| format!("{count} {turn}")).collect();
+    let outcome = Outcome::done()
+        .say(format!("{epochs} epochs, and {} that passed at once: {}", counts.passed_over, turns.join(", ")))
+        .say(format!(
+            "{} claims, {} refused; {} resumed, {} synced everything; the log ends at {}",
+            judgement.claims.len(),
+            counts.refused_claims,
+            counts.resumes,
+            counts.full_syncs,
+            counts.log_end
+        ))
+        .say(format!(
+            "by ZooKeeper's transaction log: {} multis, each by the one leader of its epoch; {bounced} of deposed leaders \
+             came late and bounced",
+            judgement.written.values().sum::<u64>()
+        ))
+        .say(format!("both in step: divergent {} of {} znodes", total.divergent, total.compared));
+    Ok(fields.into_iter().fold(outcome, |outcome, (key, value)| outcome.field(key, value)))
+}
