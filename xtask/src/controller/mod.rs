@@ -9,6 +9,7 @@ mod changes;
 mod chronicle;
 mod compare;
 mod data_dir;
+mod fate;
 mod fresh;
 mod look;
 mod measured;
@@ -39,4 +40,5 @@ pub use self::rollback::{RollbackOrder, nothing_to_roll_back, rollback_on_disk, 
 pub use self::rollback_report::{RollbackReport, RollbackStep};
 pub use self::seal::{ROLLBACK_FILE, Seal};
 
+pub(crate) use self::fate::{DIE_AT, Moment, Step, When};
 pub(crate) use self::secret::secret_of;

@@ -31,6 +31,7 @@ use super::changes::{self, Entrance};
 use super::chronicle::Chronicle;
 use super::compare::{Compared, Showing, compare, context, estimate};
 use super::data_dir::{DataDir, who_holds};
+use super::fate::Fate;
 use super::measured::Measured;
 use super::refusal::reasons_of;
 use super::report::{
@@ -149,6 +150,8 @@ impl Controller {
             overrule_zk_governed,
             deletions_share_max,
         } = options;
+        let fate = Fate::from_environment()?;
+        let connector = fate.as_ref().map_or_else(|| Arc::clone(&connector), |fate| fate.connector(connector.clone()));
         let log_options = KraftLogOptions::new(&data_dir.path, data_dir.node_id, &data_dir.cluster_id);
         let log = KraftLog::open(log_options).await.map_err(|error| not_opened(error, &data_dir.path))?;
         let recovery = log.recovery();
@@ -173,7 +176,7 @@ impl Controller {
         let store = zk_store(Arc::clone(&connector), &settings, &data_dir, metadata_version, deletions_share_max);
         let store = Arc::new(store);
         let measured = Arc::new(Measured::new(Arc::clone(&store)));
-        let ports = Ports {
+        let mut ports = Ports {
             log: Arc::<KraftLog>::clone(&log),
             zookeeper: Arc::<Measured>::clone(&measured),
             projection: Arc::<ZkStore>::clone(&store),
@@ -181,6 +184,11 @@ impl Controller {
             broker_ids: Box::new(store.broker_ids()),
             assigned_replicas: Arc::new(Assigned(Arc::clone(&store))),
         };
+        if let Some(fate) = &fate {
+            ports.log = fate.log(ports.log);
+            ports.zookeeper = fate.store(ports.zookeeper);
+            ports.assigned_replicas = fate.replicas(ports.assigned_replicas);
+        }
         let service = if unserved_brokers { Service::NoneByOperatorsWord } else { Service::None };
         let options = MigrationOptions {
             migration_enable: enabled(&settings),

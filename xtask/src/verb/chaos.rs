@@ -1,6 +1,8 @@
 //! `cargo xtask chaos`: kills `migrate` with SIGKILL at random moments of the copy and of dual writing, runs it again, and
-//! compares znode by znode what it ends with. `--rivals` is in [`rivals`].
+//! compares znode by znode what it ends with. `--at` is in [`at`], `--rivals` in [`rivals`].
 
+mod at;
+mod end_state;
 mod rivals;
 
 use std::path::{Path, PathBuf};
@@ -39,6 +41,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "EPOCHS", conflicts_with_all = ["kills", "zookeeper", "zookeeper_config"],
           value_parser = clap::value_parser!(u64).range(1..))]
     rivals: Option<u64>,
+
+    /// Instead: kill it at this moment of the migration, or at every one of a step, or at `all`
+    #[arg(long, value_name = "MOMENT", conflicts_with_all = ["kills", "rivals"])]
+    at: Option<String>,
+
+    /// Instead: list the moments of --at
+    #[arg(long, conflicts_with_all = ["kills", "rivals", "at", "zookeeper", "zookeeper_config"])]
+    list: bool,
 }
 
 /// Changes that are asked for in a round of dual writing: more than can be made before the kill.
@@ -61,6 +71,9 @@ struct Cluster {
 
 pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
     let interrupt = Interrupt::listen().map_err(|error| Failure::failed("can't listen for Ctrl-C").because(&error))?;
+    if args.list {
+        return Ok(at::list());
+    }
     if let Some(epochs) = args.rivals {
         return rivals::run(&args, epochs, &interrupt, shell).await;
     }
@@ -68,6 +81,9 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
     let folder = tempfile::tempdir().map_err(|error| Failure::failed("can't make a folder").because(&error))?;
     let servers = zookeeper.connector.describe();
     let mut random = Random::of(args.seed, "chaos", 0);
+    if let Some(moment) = &args.at {
+        return interrupt.unless_requested(at::run(&args, moment, &servers, folder.path(), shell)).await;
+    }
     interrupt.unless_requested(rounds(&args, &servers, folder.path(), &mut random, shell)).await
 }
 
@@ -166,12 +182,16 @@ impl Cluster {
         Ok(command)
     }
 
-    fn start_migration(&self, arguments: &[&str]) -> Result<Child, Failure> {
+    /// A migration as a child whose words nobody reads: a full pipe must not hold it.
+    fn migration(&self, arguments: &[&str]) -> Result<Command, Failure> {
         let mut command = self.command("migrate", arguments)?;
         command.arg("--unserved-brokers").arg("--zookeeper-config").arg(&self.config);
-        // Nobody reads what it says; a full pipe must not hold it.
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().map_err(|error| Failure::failed("can't start migrate").because(&error))
+        Ok(command)
+    }
+
+    fn start_migration(&self, arguments: &[&str]) -> Result<Child, Failure> {
+        self.migration(arguments)?.spawn().map_err(|error| Failure::failed("can't start migrate").because(&error))
     }
 
     /// Starts a migration and kills it after a while. Returns whether it was killed before it had reached dual write.

@@ -1,0 +1,123 @@
+//! What a migration leaves, in a form in which two of them can be compared.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use metadata_core::image::MetadataImage;
+use serde_json::Value;
+use store_zk::client::config::ZkSettings;
+use store_zk::client::{ReadOutcome, ZkRead, ZkSession};
+use store_zk::znode::path::{CONTROLLER, CONTROLLER_EPOCH, MIGRATION, Place};
+
+use crate::cli::Failure;
+use crate::controller::LogOnDisk;
+
+/// Reads of one request.
+const READS_PER_REQUEST: usize = 500;
+
+/// All znodes and the image.
+pub(super) struct EndState {
+    znodes: BTreeMap<String, Value>,
+    image: MetadataImage,
+}
+
+impl EndState {
+    /// Reads both. Nobody must write.
+    ///
+    /// # Errors
+    /// One of them can't be read.
+    pub(super) async fn read(config: &Path, data_dir: &Path) -> Result<Self, Failure> {
+        let settings = ZkSettings::load(config)
+            .map_err(|error| Failure::failed("the configuration can't be used").because(&error))?;
+        let session = settings.client.connector()?.connect().await?;
+        let znodes = tree(session.as_ref()).await?;
+        session.close().await?;
+        Ok(Self { znodes, image: LogOnDisk::read(data_dir, None)?.image })
+    }
+
+    pub(super) fn znodes(&self) -> usize {
+        self.znodes.len()
+    }
+
+    /// How this one differs from another: paths, and whether the images do.
+    pub(super) fn differences_from(&self, expected: &Self) -> Vec<String> {
+        let mut differences = Vec::new();
+        for (path, znode) in &expected.znodes {
+            match self.znodes.get(path) {
+                None => differences.push(format!("{path}: it is missing")),
+                Some(found) if found != znode => differences.push(format!("{path}: its data or its version differ")),
+                Some(_) => {}
+            }
+        }
+        let beyond = self.znodes.keys().filter(|path| !expected.znodes.contains_key(*path));
+        differences.extend(beyond.map(|path| format!("{path}: the undisturbed run has none")));
+        if !self.image.same_metadata(&expected.image) {
+            differences.push("the images in the logs differ".to_owned());
+        }
+        differences
+    }
+}
+
+/// Every znode by path, with all that must not depend on how often somebody began anew.
+async fn tree(session: &dyn ZkSession) -> Result<BTreeMap<String, Value>, Failure> {
+    let mut found = BTreeMap::new();
+    let mut level = vec!["/".to_owned()];
+    while !level.is_empty() {
+        let mut children = Vec::new();
+        for paths in level.chunks(READS_PER_REQUEST / 2) {
+            let reads = paths.iter().flat_map(|path| [ZkRead::Data(path.clone()), ZkRead::Children(path.clone())]);
+            let outcomes = session.multi_read(reads.collect()).await?;
+            for (path, outcomes) in paths.iter().zip(outcomes.chunks(2)) {
+                let [ReadOutcome::Data(node), ReadOutcome::Children(names)] = outcomes else {
+                    return Err(Failure::failed(format!("{path} went while it was read")));
+                };
+                let parent = if path == "/" { "" } else { path };
+                children.extend(names.iter().map(|name| format!("{parent}/{name}")));
+                if let Some(shown) = shown(path, &node.data, node.stat.version.0) {
+                    found.insert(path.clone(), shown);
+                }
+            }
+        }
+        level = children;
+    }
+    Ok(found)
+}
+
+/// What of a znode is compared. The three that count claims and offsets are not, and neither is the claim's epoch in a
+/// partition's state; but the state's version is: it is the partition's epoch to ZooKeeper-mode brokers.
+fn shown(path: &str, data: &[u8], version: i32) -> Option<Value> {
+    if [CONTROLLER, CONTROLLER_EPOCH, MIGRATION].contains(&path) {
+        return None;
+    }
+    let text = || Value::String(String::from_utf8_lossy(data).into_owned());
+    if !matches!(Place::of(path), Place::PartitionState(..)) {
+        return Some(text());
+    }
+    let mut state: Value = serde_json::from_slice(data).unwrap_or_else(|_| text());
+    if let Some(object) = state.as_object_mut() {
+        object.remove("controller_epoch");
+    }
+    Some(Value::Array(vec![state, version.into()]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(znodes: &[(&str, &str)]) -> EndState {
+        let shown =
+            znodes.iter().filter_map(|(path, data)| Some(((*path).to_owned(), shown(path, data.as_bytes(), 3)?)));
+        EndState { znodes: shown.collect(), image: MetadataImage::default() }
+    }
+
+    #[test]
+    fn only_what_counts_claims_may_differ() {
+        let partition = "/brokers/topics/a/partitions/0/state";
+        let expected = state(&[(partition, r#"{"leader":1,"controller_epoch":4}"#), ("/migration", "1"), ("/b", "x")]);
+        let same = state(&[(partition, r#"{"controller_epoch":9,"leader":1}"#), ("/migration", "2"), ("/b", "x")]);
+        assert_eq!(same.differences_from(&expected), [""; 0]);
+        let other = state(&[(partition, r#"{"leader":2,"controller_epoch":4}"#), ("/c", "x")]);
+        let differences = other.differences_from(&expected);
+        assert_eq!(differences.len(), 3, "{differences:?}");
+    }
+}
