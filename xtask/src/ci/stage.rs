@@ -44,7 +44,7 @@ pub(crate) enum Stage {
     Tests,
     /// `cargo xtask demo` on a small cluster finds no divergence
     Demo,
-    /// `cargo xtask chaos`: a few kills, and no divergence in the end
+    /// `cargo xtask chaos`: a few random kills, one at each step of a migration, two rivals, and no divergence in the end
     Chaos,
     /// `cargo xtask interop --quick`: Apache Kafka migrates the same content, reads ours, and boots from it
     Interop,
@@ -94,7 +94,7 @@ pub(super) async fn run_stage(
         Stage::Docs => docs().await,
         Stage::Tests => tests(shell, interrupt).await,
         Stage::Demo => without_divergence(&DEMO).await,
-        Stage::Chaos => without_divergence(&CHAOS).await,
+        Stage::Chaos => chaos().await,
         Stage::Interop => interop().await,
         Stage::Tree => tree(tree_before).await,
     }
@@ -202,7 +202,22 @@ async fn tests(shell: &Shell, interrupt: &Interrupt) -> End {
 /// Small, but with everything in it.
 const DEMO: [&str; 7] = ["demo", "--topics", "50", "--partitions-per-topic", "3", "--changes", "50"];
 
-const CHAOS: [&str; 7] = ["chaos", "--topics", "50", "--partitions-per-topic", "3", "--kills", "2"];
+const CHAOS: [[&str; 7]; 3] = [
+    ["chaos", "--topics", "50", "--partitions-per-topic", "3", "--kills", "2"],
+    ["chaos", "--topics", "20", "--partitions-per-topic", "3", "--at", "all"],
+    ["chaos", "--topics", "20", "--partitions-per-topic", "3", "--rivals", "100"],
+];
+
+async fn chaos() -> End {
+    let mut told = Vec::new();
+    for arguments in &CHAOS {
+        match without_divergence(arguments).await {
+            End::Passed(counts) => told.push(format!("{} {}: {counts}", arguments[5], arguments[6])),
+            end => return end,
+        }
+    }
+    End::Passed(told.join("; "))
+}
 
 /// Runs a verb that ends with a comparison.
 async fn without_divergence(arguments: &[&str]) -> End {

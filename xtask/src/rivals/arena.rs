@@ -45,16 +45,11 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// Starts a ZooKeeper, seeds it, starts both rivals with `program` (this one), and elects the first: it copies, and
-    /// dual-writes when this returns, with its epoch.
+    /// Starts a ZooKeeper, seeds it, and starts both rivals with `program` (this one). Nobody leads yet.
     ///
     /// # Errors
-    /// Something can't be started, or the migration does not come to dual writing.
-    pub async fn start(
-        program: &Path,
-        options: SeedOptions,
-        session_timeout: Duration,
-    ) -> Result<(Self, KRaftLeaderEpoch), Failure> {
+    /// Something can't be started.
+    pub async fn start(program: &Path, options: SeedOptions, session_timeout: Duration) -> Result<Self, Failure> {
         let seed = options.seed;
         let server = ZkServer::start(ServerOptions { heap: "512m".to_owned(), ..ServerOptions::default() })
             .await
@@ -94,10 +89,22 @@ impl Arena {
         store_options.secret = secret_of(&settings);
         let store = ZkStore::new(Arc::clone(&connector), store_options);
         let workload = Workload::new(seed);
-        let arena = Self { rivals, log, workload, settings, connector, store, server, _folder: folder };
-        let epoch = arena.log.elect(first);
-        arena.wait_until_written(0, epoch).await?;
-        Ok((arena, epoch))
+        Ok(Self { rivals, log, workload, settings, connector, store, server, _folder: folder })
+    }
+
+    /// Elects the first rival: it copies, and dual-writes when this returns, with its epoch.
+    ///
+    /// # Errors
+    /// The migration does not come to dual writing.
+    pub async fn begin(&self) -> Result<KRaftLeaderEpoch, Failure> {
+        let epoch = self.elect(0)?;
+        self.wait_until_written(0, epoch).await?;
+        Ok(epoch)
+    }
+
+    /// The ZooKeeper.
+    pub fn server(&self) -> &ZkServer {
+        &self.server
     }
 
     /// Elects a rival.

@@ -32,5 +32,5 @@ pub use self::history::{Change, Transaction, ZkHistory};
 pub use self::judge::{Claimed, Judgement};
 pub use self::remote::RemoteLog;
 pub use self::report::{ClaimOutcome, Report};
-pub use self::rival::Rival;
+pub use self::rival::{Rival, Seen};
 pub use self::server::LogServer;

@@ -24,7 +24,7 @@ use super::protocol::{FromMember, FromServer, next, to_line};
 use super::replica::Replica;
 
 /// Nothing waits longer for an answer: a leader that is cut off does not get one.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// A member of a [`LogServer`](super::LogServer)'s log: everything but appending and asking for the end is answered from its
 /// own copy.

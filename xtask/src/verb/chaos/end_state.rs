@@ -7,7 +7,9 @@ use metadata_core::image::MetadataImage;
 use serde_json::Value;
 use store_zk::client::config::ZkSettings;
 use store_zk::client::{ReadOutcome, ZkRead, ZkSession};
-use store_zk::znode::path::{CONTROLLER, CONTROLLER_EPOCH, MIGRATION, Place};
+use store_zk::znode::path::{
+    ACL_CHANGES, CONFIG_CHANGES, CONTROLLER, CONTROLLER_EPOCH, EXTENDED_ACL_CHANGES, MIGRATION, Place, TOKEN_CHANGES,
+};
 
 use crate::cli::Failure;
 use crate::controller::LogOnDisk;
@@ -84,9 +86,12 @@ async fn tree(session: &dyn ZkSession) -> Result<BTreeMap<String, Value>, Failur
 }
 
 /// What of a znode is compared. The three that count claims and offsets are not, and neither is the claim's epoch in a
-/// partition's state; but the state's version is: it is the partition's epoch to ZooKeeper-mode brokers.
+/// partition's state; but the state's version is: it is the partition's epoch to ZooKeeper-mode brokers. Change
+/// notifications are not: whoever has just claimed makes them, until he has seen that no broker is there to read them.
 fn shown(path: &str, data: &[u8], version: i32) -> Option<Value> {
-    if [CONTROLLER, CONTROLLER_EPOCH, MIGRATION].contains(&path) {
+    let is_below = |parent: &&str| path.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/'));
+    let is_notification = [CONFIG_CHANGES, ACL_CHANGES, EXTENDED_ACL_CHANGES, TOKEN_CHANGES].iter().any(is_below);
+    if is_notification || [CONTROLLER, CONTROLLER_EPOCH, MIGRATION].contains(&path) {
         return None;
     }
     let text = || Value::String(String::from_utf8_lossy(data).into_owned());
@@ -114,7 +119,12 @@ mod tests {
     fn only_what_counts_claims_may_differ() {
         let partition = "/brokers/topics/a/partitions/0/state";
         let expected = state(&[(partition, r#"{"leader":1,"controller_epoch":4}"#), ("/migration", "1"), ("/b", "x")]);
-        let same = state(&[(partition, r#"{"controller_epoch":9,"leader":1}"#), ("/migration", "2"), ("/b", "x")]);
+        let same = state(&[
+            (partition, r#"{"controller_epoch":9,"leader":1}"#),
+            ("/migration", "2"),
+            ("/b", "x"),
+            ("/config/changes/config_change_0000000002", "x"),
+        ]);
         assert_eq!(same.differences_from(&expected), [""; 0]);
         let other = state(&[(partition, r#"{"leader":2,"controller_epoch":4}"#), ("/c", "x")]);
         let differences = other.differences_from(&expected);

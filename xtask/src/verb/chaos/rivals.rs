@@ -21,7 +21,8 @@ pub(super) async fn run(args: &Args, epochs: u64, interrupt: &Interrupt, shell: 
         seed: args.seed,
         ..SeedOptions::default()
     };
-    let (mut arena, first) = interrupt.unless_requested(Arena::start(&program, cluster, SESSION_TIMEOUT)).await?;
+    let mut arena = interrupt.unless_requested(Arena::start(&program, cluster, SESSION_TIMEOUT)).await?;
+    let first = interrupt.unless_requested(arena.begin()).await?;
     shell.note("two controllers run; the first has copied and dual-writes");
     let options = FightOptions { epochs, seed: args.seed, session_timeout: SESSION_TIMEOUT };
     let progress = shell.progress("fight", "epochs", epochs);
