@@ -139,7 +139,7 @@ async fn while_two_believe_that_they_lead_only_the_elected_one_writes() {
 
 #[tokio::test]
 async fn late_writes_of_the_deposed_zookeeper_controller_bounce() {
-    let arena = arena(303).await;
+    let mut arena = arena(303).await;
     let (direct, chroot) = (arena.connector().connect().await.unwrap(), arena.chroot());
     let proxy = FaultProxy::start(arena.server().socket_address()).await.unwrap();
     let place = format!("{}{chroot}", proxy.address());

@@ -96,8 +96,11 @@ impl Arena {
     ///
     /// # Errors
     /// The migration does not come to dual writing.
-    pub async fn begin(&self) -> Result<KRaftLeaderEpoch, Failure> {
+    pub async fn begin(&mut self) -> Result<KRaftLeaderEpoch, Failure> {
         let epoch = self.elect(0)?;
+        self.wait_until_written(0, epoch).await?;
+        // What dual writing itself has written shows that it waits for nothing else.
+        self.change(1).await?;
         self.wait_until_written(0, epoch).await?;
         Ok(epoch)
     }
