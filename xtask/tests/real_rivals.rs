@@ -1,5 +1,7 @@
 //! Controllers that were deposed and don't know it, each a process with its own session, on a real ZooKeeper.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test, as the tests do")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;

@@ -93,3 +93,53 @@ fn conclude(epochs: u64, fight: &Fight, again: &str) -> VerbResult {
         .say(format!("both in step: divergent {} of {} znodes", total.divergent, total.compared));
     Ok(fields.into_iter().fold(outcome, |outcome, (key, value)| outcome.field(key, value)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use metadata_core::id::{KRaftLeaderEpoch, NodeId};
+    use metadata_core::image::MetadataImage;
+    use metadata_core::projection::Comparison;
+
+    use super::*;
+    use crate::cli::Exit;
+    use crate::controller::VerifyReport;
+    use crate::rivals::{FightCounts, Judgement};
+
+    fn fight(compared: u64, divergent: u64, bounced: u64, broken: &[&str]) -> Fight {
+        let mut verified = VerifyReport::of(Comparison::default(), &MetadataImage::default(), 0);
+        (verified.total.compared, verified.total.divergent) = (compared, divergent);
+        let judgement = Judgement {
+            written: BTreeMap::from([((KRaftLeaderEpoch(1), NodeId(3000)), 7)]),
+            bounced: BTreeMap::from([(NodeId(3001), bounced)]),
+            broken: broken.iter().map(|it| (*it).to_owned()).collect(),
+            ..Judgement::default()
+        };
+        Fight { counts: FightCounts::default(), judgement, verified }
+    }
+
+    #[test]
+    fn the_verdict_comes_with_all_counts() {
+        let fields = conclude(100, &fight(9, 0, 3, &[]), "again").unwrap().into_fields().unwrap();
+        assert_eq!((&fields["multis"], &fields["multis_bounced"]), (&7.into(), &3.into()));
+        assert_eq!((&fields["compared_znodes"], &fields["divergent_znodes"]), (&9.into(), &0.into()));
+        crate::documents::assert_fields_are_documented(fields.keys().map(String::as_str));
+    }
+
+    #[test]
+    fn two_writers_are_worse_than_a_difference_and_a_fight_without_a_blow_is_none() {
+        for (fight, exit) in [
+            (fight(9, 0, 3, &["RIV-1: two"]), Exit::Damaged),
+            (fight(9, 1, 3, &["RIV-1: two"]), Exit::Damaged),
+            (fight(9, 1, 3, &[]), Exit::Divergent),
+            (fight(0, 0, 3, &[]), Exit::Divergent),
+            (fight(9, 0, 0, &[]), Exit::Failed),
+        ] {
+            let failure = conclude(100, &fight, "again").unwrap_err();
+            assert_eq!(failure.exit(), exit);
+            assert!(failure.lines().iter().any(|line| line.contains("again")), "{:?}", failure.lines());
+        }
+        assert!(conclude(3, &fight(9, 0, 0, &[]), "again").is_ok(), "a few epochs may pass in peace");
+    }
+}
