@@ -16,7 +16,7 @@ use metadata_core::metadata_version::{MetadataVersion, MetadataVersionRange};
 use metadata_core::record::ZkMigrationState;
 use migration::finalization::{Finalization, FinalizeOptions};
 use migration::gate::{DivergenceBudget, Gate, GateStatus};
-use migration::{Migration, MigrationHandle, MigrationOptions, Ports, SoleVoter, State, Status};
+use migration::{FixedVoters, Migration, MigrationHandle, MigrationOptions, Ports, State, Status};
 use store_kraft::{KraftLog, KraftLogOptions};
 use store_zk::client::ZkConnector;
 use store_zk::client::config::ZkSettings;
@@ -180,7 +180,7 @@ impl Controller {
             log: Arc::<KraftLog>::clone(&log),
             zookeeper: Arc::<Measured>::clone(&measured),
             projection: Arc::<ZkStore>::clone(&store),
-            controllers: Box::new(SoleVoter::new(data_dir.node_id, announcement(&settings))),
+            controllers: Box::new(FixedVoters::sole(data_dir.node_id, announcement(&settings))),
             broker_ids: Box::new(store.broker_ids()),
             assigned_replicas: Arc::new(Assigned(Arc::clone(&store))),
         };

@@ -1,13 +1,16 @@
 //! A process with a migration over a log server's log and a real ZooKeeper.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use broker_registry::Service;
 use fencing::QuorumIdentity;
+use metadata_core::controllers::ControllerAnnouncement;
 use metadata_core::id::NodeId;
-use migration::{Migration, MigrationOptions, Ports, Status};
+use metadata_core::metadata_version::MetadataVersionRange;
+use migration::{FixedVoters, Migration, MigrationOptions, Ports, Status};
 use store_zk::client::config::ZkSettings;
 use store_zk::{ZkStore, ZkStoreOptions};
 use tokio::sync::{mpsc, watch};
@@ -58,8 +61,15 @@ pub async fn run_driver(args: DriverArgs) -> VerbResult {
     let log = RemoteLog::join(&args.log, node)
         .await
         .map_err(|error| Failure::failed("can't join the log").why(args.log.display().to_string()).because(&error))?;
+    let cluster_id = args.cluster_id.clone();
     let quorum = QuorumIdentity { cluster_id: args.cluster_id, log_id: args.log_id };
-    let mut options = ZkStoreOptions::new(quorum, args.voters.into_iter().map(NodeId).collect());
+    let voters: BTreeSet<NodeId> = args.voters.into_iter().map(NodeId).collect();
+    let announcement = ControllerAnnouncement {
+        migration_enabled: true,
+        metadata_versions: MetadataVersionRange::production(),
+        zookeeper_fingerprint: None,
+    };
+    let mut options = ZkStoreOptions::new(quorum, voters.clone());
     options.secret = secret_of(&settings);
     options.secure = settings.secure_acls;
     let store = Arc::new(ZkStore::new(connector, options));
@@ -67,10 +77,12 @@ pub async fn run_driver(args: DriverArgs) -> VerbResult {
     let ports = Ports {
         log: Arc::new(log),
         zookeeper: Arc::new(Told { inner: Arc::clone(&store), reports: reports.clone() }),
+        projection: Arc::<ZkStore>::clone(&store),
+        controllers: Box::new(FixedVoters::new(voters.iter().map(|id| (*id, announcement.clone())))),
         broker_ids: Box::new(store.broker_ids()),
         assigned_replicas: store,
     };
-    let options = MigrationOptions { service: Service::NoneByOperatorsWord, ..MigrationOptions::default() };
+    let options = MigrationOptions { service: Service::NoneByOperatorsWord, ..MigrationOptions::new(cluster_id) };
     let (migration, handle) = Migration::new(ports, options);
     tokio::spawn(tell_status(handle.watch(), reports));
     let telling = tokio::spawn(print(told));

@@ -209,6 +209,7 @@ mod tests {
                 next_op: 0,
                 notify: false,
                 projection: 1,
+                epoch_began: None,
             }),
         };
         Change::Set { path: format!("{CHROOT}/migration"), data: marker.encode().to_vec(), version: 1 }

@@ -1,7 +1,9 @@
 //! A member's own copy of the log.
 
+use std::collections::BTreeMap;
+
 use metadata_core::error::{Error, ErrorKind, Result};
-use metadata_core::id::{KRaftLeaderEpoch, Offset};
+use metadata_core::id::{KRaftLeaderEpoch, Offset, TimestampMs};
 use metadata_core::image::{ImageLoader, MetadataImage};
 use metadata_core::leadership::LogExtent;
 use metadata_core::log::LogBatch;
@@ -14,6 +16,8 @@ const BATCHES_PER_IMAGE: usize = 64;
 pub(super) struct Replica {
     batches: Vec<LogBatch>,
     epochs: Vec<(KRaftLeaderEpoch, Offset)>,
+    /// When each began: the time of its first batch.
+    began: BTreeMap<KRaftLeaderEpoch, TimestampMs>,
     images: Vec<MetadataImage>,
     loader: ImageLoader,
 }
@@ -21,7 +25,13 @@ pub(super) struct Replica {
 impl Replica {
     pub(super) fn new() -> Self {
         let empty = MetadataImage::default();
-        Self { batches: Vec::new(), epochs: Vec::new(), images: vec![empty.clone()], loader: ImageLoader::new(empty) }
+        Self {
+            batches: Vec::new(),
+            epochs: Vec::new(),
+            began: BTreeMap::new(),
+            images: vec![empty.clone()],
+            loader: ImageLoader::new(empty),
+        }
     }
 
     /// Takes the batches that follow.
@@ -42,6 +52,7 @@ impl Replica {
             })?;
             if self.epochs.last().is_none_or(|(last, _)| last < epoch) {
                 self.epochs.push((*epoch, *base_offset));
+                self.began.insert(*epoch, *timestamp);
             }
             self.batches.push(batch);
             if self.batches.len().is_multiple_of(BATCHES_PER_IMAGE) && !self.loader.in_transaction() {
@@ -57,7 +68,7 @@ impl Replica {
     }
 
     pub(super) fn extent(&self) -> LogExtent {
-        LogExtent { epochs: self.epochs.clone(), end_offset: self.end() }
+        LogExtent { epochs: self.epochs.clone(), end_offset: self.end(), began: self.began.clone() }
     }
 
     pub(super) fn image(&self) -> &MetadataImage {

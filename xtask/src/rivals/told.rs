@@ -8,7 +8,7 @@ use metadata_core::id::{KRaftLeaderEpoch, Position};
 use metadata_core::image::MetadataImage;
 use metadata_core::leadership::{Expected, KraftLeadership};
 use metadata_core::store::{
-    Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, SyncReport,
+    Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, Survey, SyncReport,
 };
 use store_zk::ZkStore;
 use tokio::sync::mpsc;
@@ -50,6 +50,10 @@ impl MetadataStore for Told {
 
     async fn position(&self) -> Result<Position> {
         self.inner.position().await
+    }
+
+    async fn survey(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Survey> {
+        self.inner.survey(leadership, expected).await
     }
 
     async fn claim(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Claimed> {

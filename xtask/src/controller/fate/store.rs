@@ -11,7 +11,7 @@ use metadata_core::id::{NodeId, Position};
 use metadata_core::image::MetadataImage;
 use metadata_core::leadership::{Expected, KraftLeadership};
 use metadata_core::store::{
-    Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, SyncReport,
+    Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, Survey, SyncReport,
 };
 
 use super::{Fate, Phase, Step, When};
@@ -50,6 +50,10 @@ impl MetadataStore for FatedStore {
 
     async fn position(&self) -> Result<Position> {
         self.inner.position().await
+    }
+
+    async fn survey(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Survey> {
+        self.inner.survey(leadership, expected).await
     }
 
     async fn claim(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Claimed> {
