@@ -195,6 +195,7 @@ impl DualWriter {
             // Nothing to write, so nothing will be acknowledged: ask whether that is so.
             self.settle().await?;
         }
+        // In a fixed order, so that a run can be replayed. Answers come first: they make room and move what is held.
         tokio::select! {
             biased;
             answer = next_answer(&mut self.in_flight) => self.acknowledge(answer)?,

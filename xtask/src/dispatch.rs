@@ -12,6 +12,7 @@ use crate::rivals::{DriverArgs, run_driver};
 use crate::verb::{
     bless, change, chaos, ci, demo, dump_log, export, finalize, fix, interop, migrate, rollback, seed, status, test,
     verify, zookeeper,
+    bless, change, chaos, ci, demo, dump_log, export, fix, interop, migrate, seed, sim, status, test, verify, zookeeper,
 };
 
 /// Builds, checks and drives the migration from ZooKeeper to KRaft.
@@ -54,6 +55,8 @@ enum Verb {
     Export(export::Args),
     /// Kill migrate at random moments, run it again, and compare what it ends with
     Chaos(chaos::Args),
+    /// Run the whole migration in virtual time, with everything going wrong, and check what may never happen
+    Sim(sim::Args),
     /// Have Apache Kafka judge what we write, and read what it wrote
     Interop(interop::Args),
     /// Run every test, and account for each
@@ -88,6 +91,7 @@ impl Verb {
             Self::DumpLog(_) => "dump-log",
             Self::Export(_) => "export",
             Self::Chaos(_) => "chaos",
+            Self::Sim(_) => "sim",
             Self::Interop(_) => "interop",
             Self::Test(_) => "test",
             Self::Ci(_) => "ci",
@@ -112,6 +116,7 @@ impl Verb {
             Self::DumpLog(args) => on_tokio(dump_log::run(args, shell)),
             Self::Export(args) => on_tokio(export::run(args, shell)),
             Self::Chaos(args) => on_tokio(chaos::run(args, shell)),
+            Self::Sim(args) => sim::run(&args, shell),
             Self::Interop(args) => on_tokio(interop::run(args, shell)),
             Self::Test(args) => on_tokio(test::run(args, shell)),
             Self::Ci(args) => on_tokio(ci::run(args, shell)),

@@ -10,6 +10,7 @@
 //! - [`interop`] has Kafka judge what we write, and reads what Kafka wrote;
 //! - [`rivals`] has several controllers fight over one ZooKeeper, each a process;
 //! - `codegen` writes the record types of `metadata-core`, `fragment` the generated parts of the documents;
+//! - `sim` runs several controllers in virtual time, and breaks what can break;
 //! - `suite` runs every test and accounts for each; `ci` runs every check.
 
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ pub mod kafka;
 mod own;
 pub mod rivals;
 pub mod seed;
+mod sim;
 mod suite;
 mod verb;
 

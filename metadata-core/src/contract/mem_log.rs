@@ -139,6 +139,24 @@ impl MemLog {
         leader
     }
 
+    /// A log of its own with the batches up to `end_offset` (exclusive) alone, as an old copy of the data directory has them.
+    /// Nobody leads it.
+    pub fn old_copy(&self, end_offset: Offset) -> Self {
+        let copy = Self { broken: self.broken, ..Self::new() };
+        {
+            let (whole, mut state) = (self.state(), copy.state());
+            let kept = whole.batches.iter().take_while(|batch| batch.end_offset <= end_offset).count();
+            state.batches = whole.batches.iter().take(kept).cloned().collect();
+            state.images = whole.images.iter().take(kept).cloned().collect();
+            let end = state.end();
+            state.epochs = whole.epochs.iter().filter(|(_, start)| *start < end).copied().collect();
+            let epoch = state.epochs.last().map_or(KRaftLeaderEpoch(0), |(epoch, _)| *epoch);
+            copy.leader.send_replace(LeaderAndEpoch { leader: None, epoch, active: false });
+        }
+        copy.publish();
+        copy
+    }
+
     /// Nobody leads any more.
     pub fn resign(&self) {
         self.leader.send_modify(|leader| {

@@ -14,6 +14,7 @@ pub(crate) mod interop;
 pub(crate) mod migrate;
 pub(crate) mod rollback;
 pub(crate) mod seed;
+pub(crate) mod sim;
 pub(crate) mod status;
 pub(crate) mod test;
 mod told;

@@ -169,6 +169,11 @@ impl FakeZooKeeper {
         self.lock().expire(session);
     }
 
+    /// Cuts the session's connection as a server does that takes its credentials no more.
+    pub fn refuse_credentials(&self, session: SessionId) {
+        self.lock().refuse_credentials(session);
+    }
+
     /// Whether new connections succeed. Cutting the present ones is [`FakeZooKeeper::disconnect`].
     pub fn set_reachable(&self, reachable: bool) {
         self.lock().reachable = reachable;
@@ -212,6 +217,16 @@ impl FakeZooKeeper {
         self.lock().history.clone()
     }
 
+    /// The same from the multi of this number on (from 0, inclusive).
+    pub fn history_from(&self, number: usize) -> Vec<Applied> {
+        self.lock().history.get(number..).unwrap_or_default().to_vec()
+    }
+
+    /// One node, as [`Self::dump`] shows it.
+    pub fn node(&self, path: &str) -> Option<FakeNode> {
+        self.lock().tree.get(path).map(shown)
+    }
+
     /// Multis carried out so far, failed ones included.
     pub fn multi_count(&self) -> usize {
         self.lock().history.len()
@@ -221,6 +236,10 @@ impl FakeZooKeeper {
     pub fn request_count(&self) -> u64 {
         self.lock().faults.requests()
     }
+}
+
+fn shown(node: &tree::Node) -> FakeNode {
+    FakeNode { data: node.data.clone(), stat: node.stat(), acl: node.acl.clone() }
 }
 
 fn lock(server: &Mutex<Server>) -> MutexGuard<'_, Server> {

@@ -7,7 +7,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::session::FakeSession;
 use super::tree::{Actor, Change, Tree, split};
-use super::{Applied, FakeNode, Fault, REQUEST_SIZE_LIMIT};
+use super::{Applied, FakeNode, Fault, REQUEST_SIZE_LIMIT, shown};
 use crate::client::{OpResult, SessionId, SessionState, WatchEvent, ZkError, ZkOp};
 
 /// What a request does when its turn comes. It holds the way to answer.
@@ -344,6 +344,10 @@ impl Server {
         self.cut(id.0, SessionState::Lost);
     }
 
+    pub(super) fn refuse_credentials(&mut self, id: SessionId) {
+        self.cut(id.0, SessionState::AuthFailed);
+    }
+
     pub(super) fn linger(&mut self, id: SessionId) {
         self.cut(id.0, SessionState::Lost);
         if let Some(session) = self.sessions.get_mut(&id.0) {
@@ -365,10 +369,7 @@ impl Server {
         self.tree
             .iter()
             .filter(|(path, _)| *path != "/" && !own(path))
-            .map(|(path, node)| {
-                let shown = FakeNode { data: node.data.clone(), stat: node.stat(), acl: node.acl.clone() };
-                (path.clone(), shown)
-            })
+            .map(|(path, node)| (path.clone(), shown(node)))
             .collect()
     }
 }
