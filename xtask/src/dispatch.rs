@@ -10,9 +10,8 @@ use crate::cli::{Exit, Failure, Outcome, Shell, VerbResult, start_logging};
 use crate::codegen;
 use crate::rivals::{DriverArgs, run_driver};
 use crate::verb::{
-    bless, change, chaos, ci, demo, dump_log, export, finalize, fix, interop, migrate, rollback, seed, status, test,
-    verify, zookeeper,
-    bless, change, chaos, ci, demo, dump_log, export, fix, interop, migrate, seed, sim, status, test, verify, zookeeper,
+    bless, change, chaos, ci, demo, dump_log, export, finalize, fix, interop, migrate, rollback, seed, sim, status,
+    test, verify, zookeeper,
 };
 
 /// Builds, checks and drives the migration from ZooKeeper to KRaft.

@@ -9,6 +9,7 @@ use crate::cli::{Interrupt, Shell};
 use crate::codegen;
 use crate::fragment::FRAGMENTS;
 use crate::repository_root;
+use crate::sim::Mutant;
 use crate::suite;
 
 /// How a stage ended.
@@ -46,6 +47,8 @@ pub(crate) enum Stage {
     Demo,
     /// `cargo xtask chaos`: a few random kills, one at each step of a migration, two rivals, and no divergence in the end
     Chaos,
+    /// `cargo xtask sim`: a minute of fresh histories and those that failed once break no rule, and every known bug is found
+    Sim,
     /// `cargo xtask interop --quick`: Apache Kafka migrates the same content, reads ours, and boots from it
     Interop,
     /// The tree is as it was before
@@ -66,6 +69,7 @@ impl Stage {
             Self::Tests => "tests",
             Self::Demo => "demo",
             Self::Chaos => "chaos",
+            Self::Sim => "sim",
             Self::Interop => "interop",
             Self::Tree => "tree",
         }
@@ -95,6 +99,7 @@ pub(super) async fn run_stage(
         Stage::Tests => tests(shell, interrupt).await,
         Stage::Demo => without_divergence(&DEMO).await,
         Stage::Chaos => chaos().await,
+        Stage::Sim => simulation().await,
         Stage::Interop => interop().await,
         Stage::Tree => tree(tree_before).await,
     }
@@ -241,6 +246,49 @@ fn judge_comparison(typed: &str, output: &Output) -> End {
     }
 }
 
+/// Fresh histories, the kept ones, and each mutant.
+async fn simulation() -> End {
+    let arguments = ["sim", "--seconds", "60", "--json"];
+    let mut told = match captured::output(xtask(&arguments)).await {
+        Ok(output) => match judge_histories(&output) {
+            Some(told) => told,
+            None => return failed(&format!("cargo xtask {}", arguments.join(" ")), &output),
+        },
+        Err(error) => return End::Failed(vec![format!("cargo can't be run: {error}")]),
+    };
+    for mutant in Mutant::ALL {
+        let name = mutant.to_string();
+        let arguments = ["sim", "--mutant", &name, "--json"];
+        match captured::output(xtask(&arguments)).await {
+            Ok(output) if found(&output, mutant) => {}
+            Ok(output) => return failed(&format!("cargo xtask {}", arguments.join(" ")), &output),
+            Err(error) => return End::Failed(vec![format!("cargo can't be run: {error}")]),
+        }
+    }
+    told.push_str(&format!("; {} mutants found", Mutant::ALL.len()));
+    End::Passed(told)
+}
+
+fn last_object(output: &Output) -> Option<serde_json::Value> {
+    output.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok())
+}
+
+/// The exit code alone is not enough: that histories ran must have been counted. What never happened is said.
+fn judge_histories(output: &Output) -> Option<String> {
+    let object = last_object(output).filter(|_| output.success)?;
+    let histories = object["histories"].as_u64().filter(|count| *count > 0)?;
+    let seed = object["first_fresh_seed"].as_u64()?;
+    let never: Vec<&str> = object["never_happened"].as_array()?.iter().filter_map(serde_json::Value::as_str).collect();
+    let never = if never.is_empty() { String::new() } else { format!(", never happened: {}", never.join(", ")) };
+    Some(format!("{histories} histories, fresh from seed {seed} on, break no rule{never}"))
+}
+
+/// Whether a mutant was found, by a rule that is to find it.
+fn found(output: &Output, mutant: Mutant) -> bool {
+    let object = last_object(output).filter(|_| output.success);
+    object.is_some_and(|object| object["invariant"].as_str().is_some_and(|id| mutant.story().caught_by.contains(&id)))
+}
+
 /// Kafka's verdict.
 async fn interop() -> End {
     let arguments = ["interop", "--quick", "--json"];
@@ -310,6 +358,21 @@ mod tests {
         ] {
             let end = judge_comparison("it", &output(success, stdout));
             assert_eq!(matches!(end, End::Passed(_)), passes, "{stdout}");
+        }
+    }
+
+    #[test]
+    fn a_simulation_passes_only_with_counts_and_a_mutant_only_by_its_rule() {
+        let output = |success, stdout: &str| Output { success, stdout: stdout.to_owned(), stderr: String::new() };
+        let counted = r#"{"histories":9,"first_fresh_seed":7,"never_happened":["pauses"]}"#;
+        let told = judge_histories(&output(true, counted));
+        assert_eq!(told.as_deref(), Some("9 histories, fresh from seed 7 on, break no rule, never happened: pauses"));
+        assert_eq!(judge_histories(&output(false, counted)), None);
+        let none = r#"{"histories":0,"first_fresh_seed":7,"never_happened":[]}"#;
+        assert_eq!(judge_histories(&output(true, none)), None);
+        for (invariant, by_its_rule) in [("MIG-5", true), ("MIG-7", false)] {
+            let output = output(true, &format!(r#"{{"invariant":"{invariant}"}}"#));
+            assert_eq!(found(&output, Mutant::CopyShownEarly), by_its_rule);
         }
     }
 

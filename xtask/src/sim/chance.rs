@@ -77,6 +77,8 @@ pub(super) struct Chances {
     pub(super) over: bool,
     /// The leader makes changes.
     pub(super) changes: bool,
+    /// The faults begin once dual writing has.
+    pub(super) late: bool,
     /// Of 1000 steps, so many have it.
     rates: BTreeMap<Chance, u32>,
     paused: BTreeMap<NodeId, Instant>,
@@ -111,9 +113,9 @@ impl Chances {
             }
         }
         rates.insert(Change, 100 + random.below(400));
-        rates.insert(Burst, random.below(30));
+        rates.insert(Burst, random.below(60));
         Self {
-            steps: 80 + random.below(320),
+            steps: 100 + random.below(600),
             step_ms: random.pick([2, 5, 20, 20, 60]),
             served_percent: random.pick([40, 70, 90, 100]),
             late_percent: random.pick([3, 10, 30]),
@@ -121,6 +123,7 @@ impl Chances {
             log_lost_percent: random.pick([0, 0, 1, 4]),
             over: false,
             changes: true,
+            late: random.percent(65),
             rates,
             paused: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -438,6 +441,7 @@ impl World {
         let Some(znode) = missing.get(usize::try_from(at).unwrap_or_default()) else { return Ok(()) };
         self.net.state().trace.count("foreign writes", znode);
         self.disturbed = true;
+        self.foreign.insert(znode.clone());
         let data = r#"{"version":1,"config":{"retention.ms":"7"}}"#;
         self.by_hand(vec![ZkOp::create(znode.clone(), data, ZkAcl::world_all())]).await
     }

@@ -96,6 +96,9 @@ impl World {
             self.crash(id).await?;
         }
         self.observe_log().await?;
+        // Restoring takes longer than any session lives: nothing of before is under way any more.
+        let sessions: Vec<i64> = std::mem::take(&mut self.net.state().sessions).into_keys().collect();
+        sessions.into_iter().map(store_zk::client::SessionId).for_each(|it| self.net.zookeeper.expire(it));
         self.quorum.restore(metadata_core::id::Offset(i64::from(end)));
         let log = self.quorum.log();
         self.log = super::truth::LogTruth {

@@ -87,7 +87,7 @@ impl Mutant {
             Self::ClaimUnconditional => told(
                 "claim-unconditional",
                 "the claim sets its nodes at whatever version they have, as a plain set-data would",
-                &["MIG-1", "MIG-3", "MIG-7", "MIG-8"],
+                &["MIG-1", "MIG-3", "MIG-7", "MIG-8", "MIG-10"],
             ),
             Self::NoEpochCheck => told(
                 "no-epoch-check",
@@ -102,7 +102,7 @@ impl Mutant {
             Self::StaleMarkerAtClaim => told(
                 "stale-marker-at-claim",
                 "the marker is read without a barrier and not checked by the claim (KAFKA-16171)",
-                &["MIG-1", "MIG-3", "MIG-4", "MIG-7", "MIG-11"],
+                &["MIG-1", "MIG-3", "MIG-4", "MIG-7", "MIG-10", "MIG-11"],
             ),
             Self::InterruptedSyncTakenForDone => told(
                 "interrupted-sync-taken-for-done",

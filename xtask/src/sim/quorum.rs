@@ -70,6 +70,20 @@ fn image_at_most(log: &MemLog, end: Offset) -> MetadataImage {
     log.image_at_most(end).now_or_never().and_then(Result::ok).flatten().unwrap_or_default()
 }
 
+impl State {
+    fn tell(&mut self, id: NodeId) {
+        let leader = self.leader;
+        let end = self.log.image();
+        let Some(member) = self.members.get_mut(&id) else { return };
+        let leads = leader.leader == Some(id);
+        if leads {
+            member.image = end;
+        }
+        member.view = LeaderAndEpoch { active: leads, ..leader };
+        member.news.notify_waiters();
+    }
+}
+
 impl Quorum {
     pub(super) fn new(voters: &[NodeId], log: MemLog, random: Random) -> Self {
         let member = || Member {
@@ -128,16 +142,7 @@ impl Quorum {
 
     /// A member learns who leads. A leader has applied the beginning of its epoch.
     pub(super) fn tell(&self, id: NodeId) {
-        let mut state = self.state();
-        let leader = state.leader;
-        let end = state.log.image();
-        let Some(member) = state.members.get_mut(&id) else { return };
-        let leads = leader.leader == Some(id);
-        if leads {
-            member.image = end;
-        }
-        member.view = LeaderAndEpoch { active: leads, ..leader };
-        member.news.notify_waiters();
+        self.state().tell(id);
     }
 
     /// Whether a member knows who leads.
@@ -170,6 +175,10 @@ impl Quorum {
                 member.image = image;
             }
             member.news.notify_waiters();
+            // What a newer leader has written tells of that leader, too.
+            if member.image.position().epoch > member.view.epoch {
+                state.tell(id);
+            }
         }
     }
 

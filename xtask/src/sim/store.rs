@@ -8,7 +8,7 @@ use metadata_core::id::{NodeId, Position};
 use metadata_core::image::MetadataImage;
 use metadata_core::leadership::{Expected, KraftLeadership};
 use metadata_core::store::{
-    Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, SyncReport,
+    Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, Survey, SyncReport,
 };
 use migration::{State, Status};
 use store_zk::ZkStore;
@@ -51,6 +51,14 @@ impl MetadataStore for SimStore {
 
     async fn position(&self) -> Result<Position> {
         self.inner.position().await
+    }
+
+    async fn survey(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Survey> {
+        let survey = self.inner.survey(leadership, expected).await;
+        if let Err(error) = &survey {
+            self.watched.net.state().trace.event(format_args!("node {} may not claim: {error}", self.watched.node));
+        }
+        survey
     }
 
     async fn claim(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Claimed> {

@@ -3,7 +3,7 @@
 use futures::FutureExt as _;
 use metadata_core::id::NodeId;
 use metadata_core::log::MetadataLog as _;
-use metadata_core::projection::Projection as _;
+use metadata_core::projection::{Difference, Projection as _};
 use metadata_core::record::ZkMigrationState;
 use store_zk::client::{SessionId, ZkOp};
 use store_zk::testkit::fake::Applied;
@@ -17,8 +17,9 @@ use super::tamper::Kind;
 use super::truth::{AppendStep, Decisive, LogTruth, MultiStep};
 use super::world::World;
 
-/// Differences of a tree that are told.
+/// Differences of a tree that are told, and that are looked at.
 const DIFFERENCES_TOLD: usize = 3;
+const DIFFERENCES_LISTED: usize = 100;
 
 impl World {
     /// Lets ZooKeeper and the quorum get on with what they were asked for.
@@ -65,7 +66,7 @@ impl World {
                     return Ok(());
                 }
             }
-            if over || self.random.percent(60) {
+            if self.is_awake(id) && (over || self.random.percent(60)) {
                 self.quorum.apply(id, over || self.random.percent(50));
             }
             let learns = over || self.random.percent(self.chances.news_percent);
@@ -201,10 +202,20 @@ impl World {
     pub(super) async fn compare(&mut self, at: metadata_core::id::Position, by: Completion) -> Result<(), String> {
         // Another rule speaks of positions that the log does not have.
         let Some(image) = image_at(&self.quorum.log(), at) else { return Ok(()) };
-        let comparison = self.oracle.compare(&image, DIFFERENCES_TOLD).await;
+        let comparison = self.oracle.compare(&image, DIFFERENCES_LISTED).await;
         let comparison = comparison.map_err(|error| format!("ZooKeeper can't be compared: {error}"))?;
         self.net.state().trace.tick("comparisons");
-        let step = WholeStep { at, by, comparison: &comparison };
+        // What a stranger made, and no batch is about, only a sync puts right.
+        let strange = |it: &Difference| it.oracle.is_none() && self.foreign.contains(&it.entity);
+        let differences: Vec<Difference> = comparison.differences.iter().filter(|it| !strange(it)).cloned().collect();
+        let tolerated = comparison.differences.len() - differences.len();
+        let divergent = comparison.total().divergent - u64::try_from(tolerated).unwrap_or_default();
+        let step = WholeStep {
+            at,
+            by,
+            divergent,
+            differences: differences.get(..DIFFERENCES_TOLD.min(differences.len())).unwrap_or_default(),
+        };
         self.judge(|rule| rule.whole(&step));
         Ok(())
     }

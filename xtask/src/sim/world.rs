@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use broker_registry::Service;
 use metadata_core::contract::{LogMutant, MemLog, Workload};
+use metadata_core::controllers::ControllerAnnouncement;
 use metadata_core::id::{NodeId, Offset, Position, TimestampMs};
 use metadata_core::log::MetadataLog as _;
-use migration::{Migration, MigrationHandle, MigrationOptions, Ports, RetryPolicy};
+use metadata_core::metadata_version::MetadataVersionRange;
+use migration::{FixedVoters, Migration, MigrationHandle, MigrationOptions, Ports, RetryPolicy, State};
 use store_zk::testkit::fake::FakeZooKeeper;
 use store_zk::{ZkBrokerIds, ZkStore, ZkStoreOptions};
 use tokio::task::JoinHandle;
@@ -32,6 +34,9 @@ pub(super) const VOTERS: [NodeId; 3] = [NodeId(3000), NodeId(3001), NodeId(3002)
 
 /// Largest request of histories in which batches take many multis.
 const SMALL_REQUESTS: usize = 8 << 10;
+
+/// Steps of a history that begins quietly; it needs far fewer.
+const SETTLING_STEPS: u32 = 500;
 
 /// One controller: its present run, if it runs.
 pub(super) struct Node {
@@ -69,6 +74,8 @@ pub(super) struct World {
     pub(super) mistake: Option<(u32, Mistake)>,
     /// A stranger wrote metadata, and nothing has yet shown that it was put right.
     pub(super) disturbed: bool,
+    /// Znodes that strangers made.
+    pub(super) foreign: BTreeSet<String>,
     request_size_max: Option<usize>,
 }
 
@@ -85,6 +92,15 @@ fn virtual_time() -> TimestampMs {
         first.unwrap_or(now)
     });
     TimestampMs(i64::try_from((now - began).as_millis()).unwrap_or(i64::MAX))
+}
+
+/// What every controller says of itself.
+fn announcement() -> ControllerAnnouncement {
+    ControllerAnnouncement {
+        migration_enabled: true,
+        metadata_versions: MetadataVersionRange::production(),
+        zookeeper_fingerprint: None,
+    }
 }
 
 fn options(request_size_max: Option<usize>) -> ZkStoreOptions {
@@ -129,6 +145,7 @@ impl World {
             rules: invariants::all(),
             broken: None,
             disturbed: false,
+            foreign: BTreeSet::new(),
             random,
             net,
             quorum,
@@ -157,13 +174,15 @@ impl World {
                 mutant: self.net.mutant,
             }),
             zookeeper: Arc::new(SimStore { inner: Arc::clone(&store), watched: Arc::clone(&watched) }),
+            projection: Arc::<ZkStore>::clone(&store),
+            controllers: Box::new(FixedVoters::new(VOTERS.map(|id| (id, announcement())))),
             broker_ids: Box::new(ZkBrokerIds::new(Arc::new(connector()))),
             assigned_replicas: store,
         };
         let options = MigrationOptions {
             service: Service::NoneByOperatorsWord,
             retry: RetryPolicy { first: Duration::from_millis(20), longest: Duration::from_millis(800) },
-            ..MigrationOptions::default()
+            ..MigrationOptions::new(content::quorum().cluster_id)
         };
         let (migration, handle) = Migration::new(ports, options);
         // It is set once, here.
@@ -175,15 +194,18 @@ impl World {
 
     /// The whole history.
     pub(super) async fn history(mut self) -> Result<History, String> {
+        if self.chances.late {
+            self.settle_in().await?;
+        }
         for step in 0..self.chances.steps {
+            if self.broken.is_some() {
+                break;
+            }
             tokio::time::sleep(Duration::from_millis(u64::from(1 + self.random.below(self.chances.step_ms)))).await;
             self.make_mistake(step).await?;
             self.take_chances().await?;
             self.traffic().await?;
             self.look_at_beliefs();
-            if self.broken.is_some() {
-                break;
-            }
         }
         let end = if self.broken.is_some() { "broken".to_owned() } else { self.finish().await? };
         let state = self.net.state();
@@ -197,6 +219,25 @@ impl World {
             broken: self.broken.clone(),
             last: state.trace.last(),
         })
+    }
+
+    /// Nothing fails until a leader writes both sides: else most histories would be about the copy alone.
+    async fn settle_in(&mut self) -> Result<(), String> {
+        self.chances.over = true;
+        self.elect_one();
+        for _ in 0..SETTLING_STEPS {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            self.observe_log().await?;
+            self.traffic().await?;
+            self.look_at_beliefs();
+            let writes = |node: &Node| node.handle.watch().borrow().state == State::DualWrite;
+            if self.broken.is_some() || self.nodes.values().any(writes) {
+                break;
+            }
+        }
+        self.chances.over = false;
+        self.net.state().trace.event("the faults begin");
+        Ok(())
     }
 
     pub(super) fn log_end(&self) -> Offset {

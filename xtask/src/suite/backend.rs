@@ -54,7 +54,7 @@ const WORDS: [(&str, Backend); 6] = [
 ];
 
 /// Places whose tests run on one backend, whatever their modules are called.
-const PLACES: [(&str, Backend); 25] = [
+const PLACES: [(&str, Backend); 26] = [
     ("store-kraft", Backend::Files),
     ("store-kraft::doc", Backend::Memory),
     ("store-kraft::lib::batch", Backend::Memory),
@@ -80,6 +80,7 @@ const PLACES: [(&str, Backend); 25] = [
     ("xtask::lib::verb::seed", Backend::Files),
     ("xtask::lib::seed::hold", Backend::FakeZooKeeper),
     ("xtask::lib::seed::write", Backend::FakeZooKeeper),
+    ("xtask::lib::sim", Backend::FakeZooKeeper),
 ];
 
 impl Backend {

@@ -109,10 +109,15 @@ fn one(seed: u64, mutant: Option<Mutant>) -> VerbResult {
         .field("coverage", &history.coverage))
 }
 
+/// Runs histories without the log of all that goes wrong in them.
+fn quietly<T>(histories: impl FnOnce() -> T) -> T {
+    tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), histories)
+}
+
 /// Tries seeds until one finds the bug.
 fn find(mutant: Mutant, shell: &Shell) -> VerbResult {
     let progress = shell.progress("histories", "histories", SEEDS_FOR_A_MUTANT);
-    let found = first_broken(mutant, SEEDS_FOR_A_MUTANT, || progress.advance(1)).map_err(not_run)?;
+    let found = quietly(|| first_broken(mutant, SEEDS_FOR_A_MUTANT, || progress.advance(1))).map_err(not_run)?;
     drop(progress);
     let Some((history, broken)) = found.and_then(|history| history.broken.clone().map(|broken| (history, broken)))
     else {
@@ -195,7 +200,7 @@ fn many(time: Duration, shell: &Shell) -> VerbResult {
                 return;
             }
             let fresh = || first_fresh + number - u64::try_from(kept.len()).unwrap_or_default();
-            let history = sim::run(old.map_or_else(fresh, |kept| kept.seed), None);
+            let history = quietly(|| sim::run(old.map_or_else(fresh, |kept| kept.seed), None));
             let mut account = account.lock().unwrap_or_else(PoisonError::into_inner);
             account.take(history);
             stop.fetch_or(account.is_over(), Ordering::Relaxed);

@@ -4,7 +4,7 @@
 //! a successor goes on at exactly `next_op`.
 
 use fencing::SyncState;
-use metadata_core::id::ZkControllerEpoch;
+use metadata_core::id::{Offset, Position, ZkControllerEpoch};
 use metadata_core::image::MetadataImage;
 use store_zk::client::ZkOp;
 use store_zk::project::{ProjectionContext, project};
@@ -33,13 +33,19 @@ fn synced(marker: &Marker) -> bool {
     marker.chain.as_ref().is_some_and(|chain| chain.sync == SyncState::Done)
 }
 
+/// Where the chain is: position, end of the batch under way, ops of it.
+fn place(marker: &Marker) -> (Position, Option<Offset>, u32) {
+    let chain = marker.chain.as_ref();
+    (marker.position, chain.and_then(|chain| chain.batch_end), chain.map_or(0, |chain| chain.next_op))
+}
+
 impl Invariant for PlanAsMade {
     fn id(&self) -> &'static str {
         "MIG-10"
     }
 
     fn never(&self) -> &'static str {
-        "a multi of a batch repeats an op of the plan, leaves one out, or miscounts them (write-chain 4)"
+        "a multi of a batch repeats an op of the plan, leaves one out or miscounts them, or a claim moves the chain (write-chain 4)"
     }
 
     fn multi(&mut self, step: &MultiStep<'_>) -> Broken {
@@ -47,6 +53,9 @@ impl Invariant for PlanAsMade {
             self.disturbed = true;
         }
         let (Some(before), Some(after)) = (step.before.marker(), step.after.marker()) else { return Ok(()) };
+        if step.kind == Kind::Claim && synced(before) && synced(after) && place(before) != place(after) {
+            return Err(format!("a claim moved the chain from {:?} to {:?}", place(before), place(after)));
+        }
         if step.kind != Kind::Chain || self.disturbed || !synced(before) || !synced(after) {
             return Ok(());
         }

@@ -45,6 +45,6 @@ impl Invariant for ExactPrefix {
         if step.by != Completion::Batch {
             return Ok(());
         }
-        equal(step.comparison).map_err(|how| format!("the marker says {}, and {how}", step.at))
+        equal(step).map_err(|how| format!("the marker says {}, and {how}", step.at))
     }
 }
