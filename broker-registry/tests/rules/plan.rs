@@ -81,10 +81,15 @@ fn the_life_of_a_broker_that_never_asks() {
     world.go(1);
     world.settle();
     assert_eq!((world.registered(1), world.epoch(1)), (FENCED, first));
-    // It changes while it is fenced, and the same znode is seen again: it is unfenced.
-    world.come(1, 5);
-    world.settle();
-    assert_eq!((world.registered(1), world.epoch(1)), (UNFENCED, first));
+    // The same znode is seen again, as it was, and then after it changed meanwhile: it is unfenced.
+    for presence in [presence, znode(1, 5)] {
+        world.watch(1, presence);
+        world.settle();
+        assert_eq!((world.registered(1), world.epoch(1)), (UNFENCED, first));
+        world.go(1);
+        world.settle();
+        assert_eq!(world.registered(1), FENCED);
+    }
     // It restarts, and nobody saw it away.
     world.come(1, 6);
     world.settle();
