@@ -6,7 +6,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | POST_MIGRATION | any | any | any | refuse: finalized |
 //! | has metadata and no migration | any | any | any | refuse: not of a migration |
-//! | sealed | not ours | not ours | any | given back |
+//! | sealed | none, or not ours | any | any | given back |
 //! | any | of another quorum, or not written by us | any | any | refuse: foreign marker |
 //! | any | ours | our own id, newer than our log | any | refuse: the log is an old copy |
 //! | any | any | KRaft, not ours | any | refuse: another log's controller |
@@ -32,7 +32,7 @@ use std::collections::BTreeSet;
 
 use metadata_core::error::{Error, ErrorKind};
 use metadata_core::give_back::{GiveBackStage, OwnLog, RaisedEpoch};
-use metadata_core::id::{KRaftLeaderEpoch, NodeId, Position, ZkControllerEpoch, ZkVersion};
+use metadata_core::id::{KRaftLeaderEpoch, NodeId, ZkControllerEpoch, ZkVersion};
 use metadata_core::record::ZkMigrationState;
 
 use crate::claim::{
@@ -208,7 +208,8 @@ pub fn decide_give_back(
     }
     let holder = Holder::of(facts.controller, own, voters);
     let ours = facts.marker.as_ref().map(|marker| own_marker(marker, quorum));
-    if own.sealed && !matches!(holder, Holder::Ours(_)) && !matches!(ours, Some(Ok(()))) {
+    // Node ids tell logs apart no better than names do: after a rollback only the marker shows that something is ours.
+    if own.sealed && !matches!(ours, Some(Ok(()))) {
         return Ok(GiveBackDecision::nothing(GiveBackStage::GivenBack));
     }
     if let Some(Err(foreign)) = ours {
@@ -336,9 +337,9 @@ impl Table<'_> {
             return (held != marker.position)
                 .then(|| format!("dual writing stands still at {held}, but /migration is at {}", marker.position));
         }
-        // Before the first sync nothing was written at all.
-        let untouched = marker.position == Position::START;
-        (marker.sync == SyncState::Running && !untouched).then(|| "a full sync has begun and not ended".to_owned())
+        // The first one leaves the marker at the start until it ends, so the position does not tell whether it has begun.
+        (marker.sync == SyncState::Running)
+            .then(|| "a full sync has begun, or must follow, and has not ended".to_owned())
     }
 
     fn without_position(&self) -> Option<String> {

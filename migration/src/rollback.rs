@@ -12,6 +12,23 @@
 //! Whatever dies at any point, the same call does the rest: what was written is told by what is there. Between steps 2 and 4
 //! a controller must not start on this log, which the keeper's note says; in log state MIGRATION none would claim anyway,
 //! since a ZooKeeper without marker and controller is governed elsewhere.
+//!
+//! ```no_run
+//! # async fn example(
+//! #     ports: migration::rollback::RollbackPorts,
+//! #     handle: migration::MigrationHandle,
+//! # ) -> Result<(), metadata_core::error::Error> {
+//! use migration::rollback::{RollbackOptions, plan_rollback, roll_back};
+//!
+//! // What was found, what would be deleted, and which brokers should be restarted. Nothing is written.
+//! let plan = plan_rollback(&ports).await?;
+//! println!("{}: {:?}, {:?}", plan.stage.name(), plan.deleted, plan.partitions.named);
+//!
+//! let done = roll_back(&ports, Some(&handle), RollbackOptions::default()).await?;
+//! println!("controller now: {:?}, not well: {:?}", done.elected, done.troubles());
+//! # Ok(())
+//! # }
+//! ```
 
 #![expect(
     clippy::disallowed_methods,
@@ -81,6 +98,8 @@ pub struct RolledBack {
     pub brokers: Vec<NodeId>,
     /// Who governs now, if a ZooKeeper-mode controller does.
     pub elected: Option<NodeId>,
+    /// The KRaft controller of another log that governs now: somebody migrates anew.
+    pub migrating_anew: Option<NodeId>,
     /// How long it took from the write until it was seen to govern, or how long nobody did.
     pub waited: Duration,
 }
@@ -90,7 +109,7 @@ impl RolledBack {
     /// the cluster has no controller.
     pub fn troubles(&self) -> Vec<String> {
         let mut troubles = Vec::new();
-        if self.elected.is_none() && !self.brokers.is_empty() {
+        if self.elected.is_none() && self.migrating_anew.is_none() && !self.brokers.is_empty() {
             troubles.push(format!(
                 "no broker became the controller within {:.1} s, though {} are alive",
                 self.waited.as_secs_f64(),
@@ -149,13 +168,13 @@ pub async fn roll_back(
             ),
         ));
     }
-    let Done { plan, wrote, held } = given_back(ports, handle, options, &image).await?;
+    let Done { plan, wrote, since, held } = given_back(ports, handle, options, &image).await?;
     ports.keeper.seal(&plan).await?;
     if let Some(handle) = handle {
         stop(handle).await;
     }
     drop(held);
-    verified(ports, plan, wrote, options).await
+    verified(ports, plan, wrote, since, options).await
 }
 
 async fn plan(ports: &RollbackPorts, image: &MetadataImage, drained: Option<Position>) -> Result<GiveBackPlan> {
@@ -176,6 +195,8 @@ async fn plan(ports: &RollbackPorts, image: &MetadataImage, drained: Option<Posi
 struct Done {
     plan: GiveBackPlan,
     wrote: bool,
+    /// Since when nobody of ours governs, as far as this call knows.
+    since: Instant,
     /// Dual writing stands still until the migration is stopped.
     held: Option<Held>,
 }
@@ -201,13 +222,13 @@ async fn given_back(
         if !planned.writes() {
             // A write without an answer happened, or all was done before.
             return Ok(match last {
-                Some((tried, _)) => Done { plan: tried, wrote: true, held },
-                None => Done { plan: planned, wrote: false, held },
+                Some((tried, _)) => Done { plan: tried, wrote: true, since: Instant::now(), held },
+                None => Done { plan: planned, wrote: false, since: Instant::now(), held },
             });
         }
         ports.keeper.begin(&planned).await?;
         let error = match ports.role.give_back(&planned).await {
-            Ok(()) => return Ok(Done { plan: planned, wrote: true, held }),
+            Ok(()) => return Ok(Done { plan: planned, wrote: true, since: Instant::now(), held }),
             Err(error) => error,
         };
         drop(held);
@@ -298,18 +319,19 @@ async fn verified(
     ports: &RollbackPorts,
     plan: GiveBackPlan,
     wrote: bool,
+    began: Instant,
     options: RollbackOptions,
 ) -> Result<RolledBack> {
-    let began = Instant::now();
     loop {
         let governance = ports.role.governance().await;
         let waited = began.elapsed();
         let over = waited >= options.election_max;
         match governance {
-            Ok(now) if over || now.brokers.is_empty() || now.elected_broker().is_some() => {
+            Ok(now) if over || now.brokers.is_empty() || now.controller.is_some() => {
                 let partition_epoch_max = ports.role.partition_epoch_max().await?;
                 return Ok(RolledBack {
                     elected: now.elected_broker(),
+                    migrating_anew: now.controller.and_then(|(id, kraft)| kraft.map(|_| id)),
                     epoch: now.epoch,
                     brokers: now.brokers,
                     plan,

@@ -171,3 +171,21 @@ fn requests_survive_the_way_and_errors_quote_no_secrets() {
     let failure = from_line::<Request>(br#"{"v":1,"ask":"change","change":{"kind":"hunter2"}}"#).unwrap_err();
     assert!(!failure.lines().join(" ").contains("hunter2"), "{failure}");
 }
+
+#[tokio::test]
+async fn a_server_that_finishes_answers_who_has_asked_and_takes_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = ControlServer::start(dir.path(), Arc::new(Echo)).unwrap();
+    let (heard, hears) = tokio::sync::oneshot::channel();
+    let path = dir.path().to_owned();
+    let asking = tokio::spawn(async move {
+        let mut heard = Some(heard);
+        let tell = |_| drop(heard.take().map(|heard| heard.send(())));
+        ask::<Value>(&path, &Request::Random { count: 4, seed: 0 }, tell).await
+    });
+    // It is being worked on.
+    hears.await.unwrap();
+    server.finish().await;
+    assert_eq!(asking.await.unwrap().unwrap(), Some(json!(4)));
+    assert_eq!(ask::<Value>(dir.path(), &Request::Status, |_| {}).await.unwrap(), None);
+}

@@ -76,6 +76,8 @@ pub struct RollbackReport {
     pub absent: Vec<i32>,
     /// The broker that governs now.
     pub elected: Option<i32>,
+    /// The KRaft controller of another log that governs now.
+    pub migrating_anew: Option<i32>,
     /// Seconds from the write until it was seen to govern.
     pub election_seconds: Option<f64>,
     /// What is not as it should be after a rollback that was done.
@@ -141,6 +143,7 @@ impl RollbackReport {
             epoch: done.epoch.map(|epoch| epoch.0),
             partition_epoch_max: done.partition_epoch_max.map(|epoch| epoch.0),
             elected: done.elected.map(|id| id.0),
+            migrating_anew: done.migrating_anew.map(|id| id.0),
             election_seconds: done.elected.map(|_| done.waited.as_secs_f64()),
             troubles: done.troubles(),
             ..Self::of(place, state, &done.plan)
@@ -196,8 +199,9 @@ impl RollbackReport {
             ));
         }
         if let (Some(id), Some(seconds)) = (self.elected, self.election_seconds) {
-            lines.push(format!("broker {id} is the controller, seen after {seconds:.1} s"));
+            lines.push(format!("broker {id} is the controller, seen after {seconds:.3} s"));
         }
+        lines.extend(self.migrating_anew.map(|id| format!("KRaft controller {id} of another log governs now")));
         lines.extend(self.troubles.iter().map(|trouble| format!("  {trouble}")));
         lines
     }

@@ -50,6 +50,10 @@ async fn ends_well(cluster: &Cluster) {
     let change = cluster.ask("change", &["topic", "create", "late"]).await;
     assert_eq!(change.code, Some(3), "{change:#?}");
     migrates_anew(cluster, "second").await;
+    // What another log does since is none of this one's business.
+    let again = roll_back(cluster, &[]).await;
+    assert_done(&again, "GIVEN_BACK", false);
+    assert_eq!(again.object["migrating_anew"], 3000, "{again:#?}");
 }
 
 async fn migrates_anew(cluster: &Cluster, name: &str) {
@@ -61,6 +65,12 @@ async fn migrates_anew(cluster: &Cluster, name: &str) {
     let verified = xtask(&[&["verify", "--json"][..], &place].concat()).await;
     assert_eq!((verified.code, &verified.object["divergent"]), (Some(0), &0.into()), "{verified:#?}");
     assert!(verified.object["compared"].as_u64().unwrap() > 50, "{}", verified.object);
+}
+
+async fn append(log: &KraftLog, records: Vec<VersionedRecord>) {
+    let epoch = log.leadership(None).await.unwrap().epoch;
+    let expected = Some(log.end().await.unwrap().end_offset);
+    log.append(Append { epoch, expected, txn: Txn::None, records }).await.unwrap();
 }
 
 /// A formatted directory whose log says PRE_MIGRATION, and what a controller of it has claimed.
@@ -76,7 +86,7 @@ async fn claimed_and_nothing_copied(cluster: &Cluster) {
     };
     let records =
         vec![VersionedRecord::new(level, 0), VersionedRecord::new(ZkMigrationState::PreMigration.to_record(), 0)];
-    log.append(Append { epoch, expected: None, txn: Txn::None, records }).await.unwrap();
+    append(&log, records).await;
     let args = ZooKeeperArgs { zookeeper: None, zookeeper_config: Some(cluster.file("kafka.properties")) };
     let settings = args.settings().unwrap().unwrap();
     let store = zk_store(cluster.connector().await, &settings, &found, VERSION, None);
@@ -257,13 +267,40 @@ async fn what_must_not_be_rolled_back_is_refused_with_its_reason() {
     let log =
         KraftLog::open(KraftLogOptions::new(data_dir.as_ref() as &std::path::Path, NodeId(3000), &found.cluster_id));
     let log = log.await.unwrap();
-    let epoch = log.leadership(None).await.unwrap().epoch;
-    let records = vec![VersionedRecord::new(ZkMigrationState::PostMigration.to_record(), 0)];
-    log.append(Append { epoch, expected: None, txn: Txn::None, records }).await.unwrap();
+    append(&log, vec![VersionedRecord::new(ZkMigrationState::PostMigration.to_record(), 0)]).await;
     log.shutdown().await.unwrap();
     let before = session.get_data("/migration").await.unwrap();
     let ended = roll_back(&cluster, &[]).await;
     assert_eq!(ended.code, Some(3), "{ended:#?}");
     assert!(ended.stderr.contains("POST_MIGRATION"), "{}", ended.stderr);
     assert_eq!(session.get_data("/migration").await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn live_brokers_that_elect_nobody_are_told_of_and_the_next_run_sees_the_election() {
+    let cluster = Cluster::seeded(99).await;
+    drop(Running::start(&cluster).await.stop().await);
+    // They hold their registrations, and none of them stands for election.
+    let brokers = cluster.hold_brokers().await;
+    let ended = roll_back(&cluster, &["--election-seconds", "1"]).await;
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    let found = ["rolled_back", "wrote", "elected"].map(|field| &ended.object[field]);
+    assert_eq!(found, [&true.into(), &true.into(), &Value::Null], "{ended:#?}");
+    assert!(ended.stderr.contains("no broker became the controller within"), "{}", ended.stderr);
+    assert!(cluster.file("data").join(ROLLBACK_FILE).exists(), "it is sealed all the same");
+
+    let session = cluster.session().await;
+    let registration = ZkOp::Create {
+        path: "/controller".to_owned(),
+        data: r#"{"version":2,"brokerid":2,"timestamp":"5","kraftControllerEpoch":-1}"#.into(),
+        acl: ZkAcl::world_all(),
+        mode: CreateMode::Ephemeral,
+    };
+    session.multi(vec![registration]).await.unwrap();
+    let again = roll_back(&cluster, &["--election-seconds", "1"]).await;
+    assert_done(&again, "GIVEN_BACK", false);
+    assert_eq!(again.object["elected"], 2, "{again:#?}");
+    brokers.release().await;
+    session.close().await.unwrap();
+    migrates_anew(&cluster, "second").await;
 }

@@ -82,7 +82,7 @@ pub(super) async fn run(lab: &Lab, options: PartOptions) -> Result<Findings, Fai
         judge(&online, way, "restarted", &mut findings);
         served(&asked, number, "restarted", &mut round, &mut findings).await;
         findings.say(format!(
-            "{way}: broker {} governs after {:.1} s; {} of {} partitions online, {} after a restart; {} times a topic served",
+            "{way}: broker {} governs after {:.3} s; {} of {} partitions online, {} after a restart; {} times a topic served",
             round.elected.unwrap_or(-1),
             round.election_seconds.unwrap_or_default(),
             round.online,
