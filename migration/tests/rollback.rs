@@ -1,5 +1,7 @@
 //! A rollback over scripted ports: what is kept before what is written, and what an answer that never came means.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test, as the tests do")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -52,7 +52,7 @@ fn look(
     znode: &Znode,
 ) -> Result<()> {
     let state = PartitionState::decode(znode.content().unwrap_or_default())
-        .map_err(|reason| malformed(reason.at(&path::partition_state(topic, partition))))?;
+        .map_err(|reason| malformed(reason.at(path::partition_state(topic, partition))))?;
     seen.states += 1;
     seen.epoch_max = seen.epoch_max.max(Some(state.controller_epoch));
     let topics = image.topics();

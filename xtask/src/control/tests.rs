@@ -180,7 +180,11 @@ async fn a_server_that_finishes_answers_who_has_asked_and_takes_no_more() {
     let path = dir.path().to_owned();
     let asking = tokio::spawn(async move {
         let mut heard = Some(heard);
-        let tell = |_| drop(heard.take().map(|heard| heard.send(())));
+        let tell = |_| {
+            if let Some(heard) = heard.take() {
+                heard.send(()).unwrap();
+            }
+        };
         ask::<Value>(&path, &Request::Random { count: 4, seed: 0 }, tell).await
     });
     // It is being worked on.
