@@ -5,7 +5,8 @@
 //! - [`KafkaServer`] is a broker or a controller that runs;
 //! - [`KafkaDump`] is what `DumpLogSegments` printed, read;
 //! - [`agree`] compares it with what our `dump-log` says of the same file;
-//! - [`StandIn`] registers with a controller in a broker's place.
+//! - [`StandIn`] registers with a controller in a broker's place;
+//! - [`zk_broker_requests`] makes Kafka's messages of what brokers in ZooKeeper mode are told.
 
 pub mod agree;
 mod dump;
@@ -15,6 +16,7 @@ mod release;
 mod server;
 mod stand_in;
 mod wire;
+pub mod zk_broker_requests;
 
 pub use self::dump::{FilePlace, KafkaBatch, KafkaDump, KafkaRecord, RecordText};
 pub use self::install::Kafka;
