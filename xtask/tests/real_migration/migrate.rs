@@ -145,6 +145,28 @@ async fn a_data_directory_restored_from_an_old_copy_is_damaged_data() {
 }
 
 #[tokio::test]
+async fn of_two_copies_of_a_data_directory_that_both_went_on_only_the_one_that_wrote_claims() {
+    let cluster = Cluster::seeded(8).await;
+    assert_eq!(cluster.migrate(&["--unserved-brokers", "--until", "dual-write"]).await.code, Some(0));
+    let (data, copy) = (cluster.file("data"), cluster.file("copy"));
+    copy_dir(&data, &copy);
+    // Each begins the same epoch at the same offset, and has as many records as the other.
+    assert_eq!(cluster.migrate(&["--unserved-brokers", "--until", "dual-write"]).await.code, Some(0));
+    fs::rename(&data, cluster.file("first")).unwrap();
+    fs::rename(&copy, &data).unwrap();
+    let session = cluster.session().await;
+    let before = session.get_data("/migration").await.unwrap();
+    let ended = cluster.migrate(&["--unserved-brokers", "--until", "dual-write"]).await;
+    assert_eq!(ended.code, Some(5), "{ended:#?}");
+    assert!(ended.stderr.contains("two copies of one data directory"), "{}", ended.stderr);
+    assert_eq!(session.get_data("/migration").await.unwrap().stat.version, before.stat.version);
+
+    fs::rename(&data, cluster.file("second")).unwrap();
+    fs::rename(cluster.file("first"), &data).unwrap();
+    assert_eq!(cluster.migrate(&["--unserved-brokers", "--until", "dual-write"]).await.code, Some(0));
+}
+
+#[tokio::test]
 async fn a_zookeeper_that_someone_else_governed_is_not_claimed() {
     let cluster = Cluster::seeded(5).await;
     assert_eq!(cluster.migrate(&["--unserved-brokers", "--until", "dual-write"]).await.code, Some(0));
