@@ -82,9 +82,9 @@ impl BrokerFacts {
         let present = view.present(id);
         let registered = view.registered(id);
         let session = view.sessions.live(id).map(|session| &session.request);
-        let refused = view.sessions.refused(id).map(|refused| &refused.request);
-        // What was asked last counts, whether or not it was granted.
-        let asked = refused.or(session);
+        let refused = view.refused_itself(id).map(|refused| &refused.request);
+        // What was asked counts, whether or not it was granted.
+        let asked = session.or(refused);
         let operator = &view.settings.operator;
         let in_zookeeper_mode = asked.is_none_or(|it| it.is_migrating_zk_broker) && present.is_some();
         let by_itself = view.registered_by_itself(id);

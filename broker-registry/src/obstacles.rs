@@ -22,8 +22,7 @@ pub(crate) fn obstacles(id: NodeId, presence: &BrokerPresence, view: &ClusterVie
         reasons.push(UnreadyReason::DuplicateId);
     }
     reasons.extend(incompatibilities(presence, &facts, view));
-    let refused = view.sessions.refused(id).filter(|it| it.request.is_migrating_zk_broker);
-    if let Some(refused) = refused {
+    if let Some(refused) = view.refused_itself(id) {
         reasons.push(UnreadyReason::Refused(refused.refusal.clone()));
     } else if !duplicate && !facts.has_session && may_lack_the_flag(&facts, view) {
         reasons.push(UnreadyReason::WithoutTheFlag);

@@ -187,7 +187,7 @@ fn doubts(facts: &BrokerFacts, view: &ClusterView<'_>) -> Vec<BrokerWarning> {
     if facts.log_dirs.is_none() && !metadata_version.supports_directories() {
         doubts.push(BrokerWarning::DirectoriesUnknown { metadata_version });
     }
-    let claimed = view.sessions.refused(facts.id).filter(|it| !it.request.is_migrating_zk_broker);
+    let claimed = view.sessions.refused(facts.id).filter(|_| view.refused_itself(facts.id).is_none());
     doubts.extend(claimed.map(|it| BrokerWarning::Refused(it.refusal.clone())));
     doubts
 }

@@ -126,7 +126,7 @@ pub enum BrokerWarning {
         /// The log's.
         metadata_version: MetadataVersion,
     },
-    /// A KRaft broker with its id asked to be registered and was refused.
+    /// Somebody else with its id asked to be registered and was refused.
     Refused(RegistrationRefusal),
 }
 

@@ -9,7 +9,8 @@ use metadata_core::image::{BrokerRegistration, MetadataImage};
 use metadata_core::metadata_version::MetadataVersion;
 
 use crate::incarnation::watched_czxid;
-use crate::sessions::BrokerSessions;
+use crate::registration::ResponseError;
+use crate::sessions::{BrokerSessions, RefusedRequest};
 use crate::settings::RegistrySettings;
 
 /// Everything that is known of the brokers at one moment.
@@ -64,6 +65,24 @@ impl<'a> ClusterView<'a> {
     /// reports.
     pub fn registered_by_itself(&self, id: NodeId) -> Option<&'a Arc<BrokerRegistration>> {
         self.registered(id).filter(|it| watched_czxid(it.incarnation_id).is_none())
+    }
+
+    /// The broker's last request, if it was refused and is the broker's own: in ZooKeeper mode, without a session that
+    /// stands, and from where its entry in `/brokers/ids` says. Whoever else asks under its id, a broker of another cluster
+    /// that was given our controllers' addresses say, must do it no harm.
+    pub fn refused_itself(&self, id: NodeId) -> Option<&'a RefusedRequest> {
+        let refused = self.sessions.refused(id)?;
+        let is_another = refused.refusal.error() == ResponseError::DuplicateBrokerRegistration;
+        let request = &refused.request;
+        let from_there = self.present(id).is_none_or(|presence| {
+            request.listeners.iter().all(|(name, endpoint)| {
+                presence.endpoints.get(name).is_some_and(|listener| {
+                    listener.host.as_deref() == Some(&endpoint.host) && listener.port == i32::from(endpoint.port)
+                })
+            })
+        });
+        let own = request.is_migrating_zk_broker && !is_another && from_there && self.sessions.live(id).is_none();
+        own.then_some(refused)
     }
 
     /// Whether a KRaft broker with this id is live as far as anybody knows: it has a session, or it is registered,

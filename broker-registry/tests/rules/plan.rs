@@ -325,6 +325,44 @@ fn a_kraft_broker_with_the_id_of_a_live_zookeeper_broker_is_fenced() {
     }
 }
 
+/// Another cluster's broker was given our controllers' addresses, or somebody copied a configuration: the broker whose id
+/// it has goes on serving.
+#[test]
+fn whoever_asks_under_another_brokers_id_does_it_no_harm() {
+    let elsewhere = |request: RegistrationRequest| {
+        let endpoint = Endpoint { host: "elsewhere".into(), port: 9092, security_protocol: 0 };
+        RegistrationRequest { listeners: [("PLAINTEXT".to_owned(), endpoint)].into(), ..request }
+    };
+    for (stranger, error) in [
+        (elsewhere(RegistrationRequest { cluster_id: "other".into(), ..zk_request(1, 9) }), 104),
+        (elsewhere(RegistrationRequest { features: features(20), ..zk_request(1, 9) }), 35),
+        (RegistrationRequest { cluster_id: "other".into(), ..kraft_request(1, 9) }, 104),
+        (kraft_request(1, 9), 101),
+    ] {
+        for has_session in [false, true] {
+            let mut world = World::at(MetadataVersion::V3_9_IV0, ZkMigrationState::Migration);
+            world.come(1, 5);
+            world.settle();
+            if has_session {
+                world.ask(zk_request(1, 1)).unwrap();
+                world.settle();
+                world.beat(1, heartbeat(world.epoch(1))).unwrap();
+                world.settle();
+            }
+            let epoch = world.epoch(1);
+            let refused = world.ask(stranger.clone()).unwrap_err().error().code();
+            assert!(refused == error || has_session && refused == 101, "{refused}");
+            world.settle();
+            assert_eq!((world.registered(1), world.epoch(1)), (UNFENCED, epoch), "{stranger:?}");
+            assert_eq!(world.kept_out(1), [], "{stranger:?}");
+            let assessed = assess(&world.view(), &Default::default(), Service::Served);
+            assert_eq!(assessed.verdict, Readiness::Ready { served: 1, unserved: vec![] });
+            let shown = |it: &BrokerWarning| matches!(it, BrokerWarning::Refused(_));
+            assert!(assessed.brokers[0].warnings.iter().any(shown), "{:?}", assessed.brokers);
+        }
+    }
+}
+
 /// A broker that goes back to ZooKeeper mode asks again, once the session of its KRaft process has ended.
 #[test]
 fn a_broker_may_go_to_kraft_mode_and_back() {
