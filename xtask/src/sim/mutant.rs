@@ -76,14 +76,18 @@ impl Mutant {
                 "blind-retry",
                 "no version is expected of the marker, and a multi whose answer was lost is sent again (Kafka: \
                  retryMigrationRequestsUntilConnected)",
-                &["MIG-3", "MIG-4", "MIG-7", "MIG-11", "MIG-12"],
+                &["MIG-3", "MIG-4", "MIG-7", "MIG-10", "MIG-11", "MIG-12"],
             ),
-            Self::ResumeOneOpLate => {
-                told("resume-one-op-late", "a successor goes on one op behind next_op", &["MIG-3", "MIG-4", "MIG-11"])
-            }
-            Self::ResumeOneOpEarly => {
-                told("resume-one-op-early", "a successor repeats the op before next_op", &["MIG-3", "MIG-4", "MIG-11"])
-            }
+            Self::ResumeOneOpLate => told(
+                "resume-one-op-late",
+                "a successor goes on one op behind next_op",
+                &["MIG-3", "MIG-4", "MIG-10", "MIG-11"],
+            ),
+            Self::ResumeOneOpEarly => told(
+                "resume-one-op-early",
+                "a successor repeats the op before next_op",
+                &["MIG-3", "MIG-4", "MIG-10", "MIG-11"],
+            ),
             Self::ClaimUnconditional => told(
                 "claim-unconditional",
                 "the claim sets its nodes at whatever version they have, as a plain set-data would",
@@ -112,7 +116,7 @@ impl Mutant {
             Self::ImageAheadOfMarker => told(
                 "image-ahead-of-marker",
                 "the successor plans from its newest image in place of the one at the marker",
-                &["MIG-3", "MIG-4", "MIG-11"],
+                &["MIG-3", "MIG-4", "MIG-10", "MIG-11"],
             ),
             Self::EpochRefreshedWhenFenced => told(
                 "epoch-refreshed-when-fenced",
@@ -132,9 +136,11 @@ impl Mutant {
             Self::PollStops => {
                 told("poll-stops", "an order whose answer is lost is waited for without end", &["MIG-11"])
             }
-            Self::MarkerFirst => {
-                told("marker-first", "the marker names the batch's end with the first of its multis", &["MIG-3"])
-            }
+            Self::MarkerFirst => told(
+                "marker-first",
+                "the marker names the batch's end with the first of its multis",
+                &["MIG-3", "MIG-10"],
+            ),
             Self::CopyShownEarly => told(
                 "copy-shown-early",
                 "the copy's batches are committed as they come (Kafka before KIP-868)",
