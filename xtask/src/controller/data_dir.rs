@@ -13,7 +13,16 @@ use store_kraft::log::DirectoryLock;
 use crate::cli::Failure;
 
 /// What may lie in a directory that is to be formatted: what an interrupted format leaves.
-const LEFT_BY_FORMATTING: [&str; 5] = [".lock", "bootstrap.checkpoint", "__cluster_metadata-0", "raft", "cache"];
+const LEFT_BY_FORMATTING: [&str; 7] = [
+    ".lock",
+    "bootstrap.checkpoint",
+    "bootstrap.checkpoint.tmp",
+    "__cluster_metadata-0",
+    "raft",
+    "cache",
+    // Files come into being under this name, and the last of them makes the directory formatted.
+    "meta.properties.tmp",
+];
 
 /// Kafka's name of the lock.
 const LOCK: &str = ".lock";
@@ -229,7 +238,13 @@ mod tests {
         let outer = tempfile::tempdir().unwrap();
         let path = outer.path().join("dir");
         DataDir::prepare(&path, NodeId(3000), "ours", VERSION).unwrap();
-        fs::remove_file(path.join("meta.properties")).unwrap();
-        assert!(DataDir::prepare(&path, NodeId(3000), "ours", VERSION).unwrap().is_new);
+        // Killed before the last file was begun, and while it was written: `chaos` has come upon both.
+        for half in [None, Some("meta.properties.tmp"), Some("bootstrap.checkpoint.tmp")] {
+            fs::remove_file(path.join("meta.properties")).unwrap();
+            if let Some(half) = half {
+                fs::write(path.join(half), "version=1\nnode.i").unwrap();
+            }
+            assert!(DataDir::prepare(&path, NodeId(3000), "ours", VERSION).unwrap().is_new, "{half:?}");
+        }
     }
 }
