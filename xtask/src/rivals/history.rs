@@ -182,7 +182,7 @@ fn multi(entry: &mut Jute<'_>) -> Result<Result<Vec<Change>, i32>, String> {
         let mut body = Jute(entry.buffer()?);
         if kind == op::ERROR {
             let code = body.int()?;
-            // Kafka's words: the first that says why.
+            // The first code that says why; those before and behind it don't.
             failed = match failed {
                 None | Some(NOT_TRIED | 0) => Some(code),
                 known => known,
