@@ -80,10 +80,13 @@ pub(crate) enum Request {
     Finalize(FinalizeRequest),
 }
 
+/// The guards that don't need the writer.
+pub(crate) type Guard = Box<dyn Fn(&MetadataImage) -> Vec<Blocker> + Send>;
+
 /// A request to end dual writing for good.
 pub(crate) struct FinalizeRequest {
     /// The guards that don't need the writer, judged on the image that ZooKeeper holds.
-    pub(crate) guard: Box<dyn Fn(&MetadataImage) -> Vec<Blocker> + Send>,
+    pub(crate) guard: Guard,
     /// Compares ZooKeeper with that image.
     pub(crate) projection: Arc<dyn Projection>,
     /// The epoch under which the last record is appended.

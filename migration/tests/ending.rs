@@ -1,6 +1,5 @@
 //! Entering and leaving over the in-memory log and store: the controllers' flags, finalization, and what comes after it.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking, in its supporting functions too")]
 #![expect(clippy::disallowed_methods, reason = "the migration runs as a task beside the test")]
 
 mod cluster;

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use broker_registry::Service;
 use fencing::QuorumIdentity;
+use metadata_core::controllers::ControllerAnnouncement;
 use metadata_core::error::{Error, ErrorKind, Result};
 use metadata_core::id::{
     KRaftLeaderEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionId, Position, TimestampMs, TopicId,
@@ -29,10 +30,11 @@ use metadata_core::id::{
 use metadata_core::image::{ImageLoader, MetadataImage};
 use metadata_core::leadership::LogExtent;
 use metadata_core::log::{Append, LeaderAndEpoch, LogBatch, MetadataLog};
+use metadata_core::metadata_version::MetadataVersionRange;
 use metadata_core::record::{PartitionRecord, TopicRecord, VersionedRecord};
 use metadata_core::store::{Receipt, Txn};
 use metadata_core::uuid::Uuid;
-use migration::{Migration, MigrationHandle, MigrationOptions, Ports, State};
+use migration::{FixedVoters, Migration, MigrationHandle, MigrationOptions, Ports, State};
 use store_zk::client::ZkConnector;
 use store_zk::client::config::{ZkClientConfig, ZkSettings};
 use store_zk::znode::cluster::decode_cluster_id;
@@ -266,13 +268,22 @@ impl ZooKeeper {
     }
 }
 
-/// The whole example, on the ZooKeeper at `place`, an address or a configuration file. `service` says who serves brokers in ZooKeeper mode. What it says goes
-/// to `out`.
+/// What we say of ourselves to the other controllers, if there were any: the migration starts once all have the flag.
+fn announcement() -> ControllerAnnouncement {
+    ControllerAnnouncement {
+        migration_enabled: true,
+        metadata_versions: MetadataVersionRange::production(),
+        zookeeper_fingerprint: None,
+    }
+}
+
+/// The whole example, on the ZooKeeper at `place`, an address or a configuration file. `service` says who serves brokers in
+/// ZooKeeper mode. What it says goes to `out`.
 ///
 /// # Errors
 /// The address can't be understood, nobody answers there, no Kafka cluster is there, or the migration can't begin; with the
 /// reason and what to do.
-pub async fn run(
+pub(crate) async fn run(
     place: &str,
     service: Service,
     out: &mut (dyn Write + Send),
@@ -293,12 +304,15 @@ pub async fn run(
     let ports = Ports {
         log: Arc::<OwnLog>::clone(&log),
         zookeeper: Arc::<ZkStore>::clone(&store),
+        projection: Arc::<ZkStore>::clone(&store),
+        controllers: Box::new(FixedVoters::sole(CONTROLLER, announcement())),
         broker_ids: Box::new(store.broker_ids()),
         assigned_replicas: Arc::<ZkStore>::clone(&store),
     };
 
     // 4. The migration runs as a task. With `Service::None` brokers hold it back, since nobody here serves them.
-    let (migration, handle) = Migration::new(ports, MigrationOptions { service, ..MigrationOptions::default() });
+    let options = MigrationOptions { service, ..MigrationOptions::new(&cluster_id) };
+    let (migration, handle) = Migration::new(ports, options);
     let running = tokio::task::spawn(migration.run());
     let told = story(&log, &handle, &cluster_id, out).await;
 

@@ -1,7 +1,5 @@
 //! The example of a controller with a log of its own, run on a real ZooKeeper.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test, as the tests do")]
-
 #[path = "../examples/custom_controller.rs"]
 #[expect(dead_code, reason = "its main function is for the command line")]
 mod custom_controller;
