@@ -108,6 +108,8 @@ const END_ATTEMPTS_MAX: u32 = 50;
 /// Follows the log from the store's position on.
 pub(crate) struct DualWriter {
     log: Arc<dyn MetadataLog>,
+    /// The epoch of our leadership.
+    epoch: KRaftLeaderEpoch,
     writer: Box<dyn StoreWriter>,
     loader: ImageLoader,
     /// The image at the end of the last batch submitted, and the records replayed since.
@@ -137,6 +139,7 @@ impl DualWriter {
     /// Dual writing on from `image`, which is what the store holds, save the first ops of a batch up to `batch_end`.
     pub(crate) fn new(
         log: Arc<dyn MetadataLog>,
+        epoch: KRaftLeaderEpoch,
         writer: Box<dyn StoreWriter>,
         image: MetadataImage,
         batch_end: Option<Offset>,
@@ -148,6 +151,7 @@ impl DualWriter {
         let loader = ImageLoader::new(image.clone());
         Self {
             log,
+            epoch,
             writer,
             loader,
             before: image,
@@ -209,9 +213,16 @@ impl DualWriter {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Submits the next records of the log. Whether there were any.
+    /// Submits the next records of the log. Whether there were any. Those of a newer epoch are the next leader's to write,
+    /// even where its records reach us before the news that it leads: it claims on what it knows of its log, and a marker
+    /// behind that would look like one of another log.
     async fn write_what_the_log_has(&mut self) -> Result<bool> {
-        let batches = self.log.read(self.loader.replayed_end(), RECORDS_PER_BATCH).await?;
+        let mut batches = self.log.read(self.loader.replayed_end(), RECORDS_PER_BATCH).await?;
+        let ours = batches.iter().position(|batch| batch.epoch > self.epoch).unwrap_or(batches.len());
+        if let (0, Some(newer)) = (ours, batches.first()) {
+            return Err(led_by_another(newer.epoch, self.epoch));
+        }
+        batches.truncate(ours);
         if batches.is_empty() {
             return Ok(false);
         }
@@ -371,6 +382,16 @@ impl DualWriter {
         self.log.hold(position.end_offset);
         Ok(())
     }
+}
+
+/// The log has gone on without us.
+pub(crate) fn led_by_another(newer: KRaftLeaderEpoch, ours: KRaftLeaderEpoch) -> Error {
+    Error::not_applied(
+        ErrorKind::ControllerFenced,
+        format!(
+            "the metadata log is in epoch {newer}, and we led in epoch {ours}: another leader writes to ZooKeeper now"
+        ),
+    )
 }
 
 struct Answer {

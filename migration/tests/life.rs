@@ -549,3 +549,25 @@ async fn where_brokers_are_served_each_must_ask_to_be_registered_before_anything
     reach(&handle, move |_| log.image().cluster().broker(NodeId(4)).is_some_and(|it| it.fenced)).await;
     end(handle, task).await;
 }
+
+/// A log need not tell who leads before it shows what the new leader wrote.
+#[tokio::test(start_paused = true)]
+async fn what_a_newer_leader_wrote_is_not_written_by_one_that_has_not_heard_of_it() {
+    let cluster = Cluster::new();
+    let (handle, task) = cluster.start(Service::None);
+    cluster.log.elect(CONTROLLER);
+    cluster.in_step(&handle).await;
+    let before = cluster.store.image().position();
+    cluster.calls.news.send_replace(false);
+    cluster.log.elect(NodeId(3001));
+    cluster.change(5, 20).await;
+    let status = reach(&handle, |status| status.state != State::DualWrite).await;
+    assert_eq!((status.state, status.blocked_by), (State::BecomeController, Some(ErrorKind::ControllerFenced)));
+    reach(&handle, |status| status.attempt >= 3).await;
+    assert_eq!(cluster.store.image().position(), before, "the newer leader's to write");
+    cluster.calls.news.send_replace(true);
+    reach(&handle, |status| status.state == State::Inactive).await;
+    cluster.log.elect(CONTROLLER);
+    cluster.in_step(&handle).await;
+    end(handle, task).await;
+}

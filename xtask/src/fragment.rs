@@ -14,12 +14,18 @@ pub(crate) struct Fragment {
 }
 
 /// All of them.
-pub(crate) const FRAGMENTS: [Fragment; 3] = [
+pub(crate) const FRAGMENTS: [Fragment; 5] = [
     Fragment { document: "ARCHITECTURE.md", name: "driver-table", content: |_| Ok(migration::driver::as_markdown()) },
     Fragment {
         document: "ARCHITECTURE.md",
         name: "decision-table",
         content: |_| Ok(migration::driver::decisions_as_markdown()),
+    },
+    Fragment { document: "ARCHITECTURE.md", name: "gate-table", content: |_| Ok(migration::gate::as_markdown()) },
+    Fragment {
+        document: "ARCHITECTURE.md",
+        name: "give-back-table",
+        content: |root| table_of(root, "fencing/src/give_back.rs"),
     },
     Fragment {
         document: "ARCHITECTURE.md",

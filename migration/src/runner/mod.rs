@@ -447,13 +447,13 @@ impl Migration {
             Effect::Rehearse => shared.rehearse(claim),
             Effect::Claim => shared.claim(leadership),
             Effect::Copy => shared.copy(claim, leadership),
-            Effect::Sync => shared.sync(claim),
+            Effect::Sync => shared.sync(claim, leadership),
             // No broker channel is wired in: nobody is served, and the status says so.
             Effect::TellBrokers => Box::pin(async move { (Event::BrokersTold, claim) }),
             Effect::DualWrite => {
                 let (sender, requests) = mpsc::channel(8);
                 self.to_writer = Some(sender);
-                shared.dual_write(claim, self.driver.claimed, requests)
+                shared.dual_write(claim, leadership, self.driver.claimed, requests)
             }
             Effect::Stop | Effect::RetryLater | Effect::Report | Effect::Finalize => return None,
         })

@@ -21,7 +21,7 @@ use super::registry::Registry;
 use super::watched::{Voters, Watched};
 use crate::copy::{CopyProgress, copy, rehearse};
 use crate::driver::{Decision, Event, Facts, LogFinding, MarkerFinding, Peers};
-use crate::dual_write::{Acknowledged, DualWriteProgress, DualWriter, Ended, Request, image_at};
+use crate::dual_write::{Acknowledged, DualWriteProgress, DualWriter, Ended, Request, image_at, led_by_another};
 
 /// What is passed from order to order: the writer of the present claim, and the image that ZooKeeper then holds.
 #[derive(Default)]
@@ -93,6 +93,15 @@ impl Shared {
         Ok(facts)
     }
 
+    /// The image at the log's end, as long as the log is in our epoch: what a newer leader wrote is its own to claim with and
+    /// to sync.
+    async fn image_of(&self, leadership: KraftLeadership) -> Result<MetadataImage> {
+        self.log.end().await?;
+        let image = self.log.image();
+        let newest = image.position().epoch;
+        if newest > leadership.epoch { Err(led_by_another(newest, leadership.epoch)) } else { Ok(image) }
+    }
+
     fn expected(&self) -> Expected {
         match self.log.image().zk_migration_state() {
             ZkMigrationState::Migration if self.overrules.load(Ordering::Relaxed) => {
@@ -154,7 +163,7 @@ impl Shared {
     /// Claims, and makes sure that what was claimed can be gone on with: without an image at ZooKeeper's position the
     /// difference to it can't be told, and a full sync must find it.
     async fn claim_zookeeper(&self, leadership: KraftLeadership) -> Result<(Claimed, Claim)> {
-        self.log.end().await?;
+        self.image_of(leadership).await?;
         let expected = self.expected();
         let mut claimed = self.zookeeper.claim(&leadership, &expected).await?;
         if matches!(expected, Expected::LogOverruling(_)) {
@@ -189,12 +198,11 @@ impl Shared {
     }
 
     /// The order to make ZooKeeper equal to the image.
-    pub(super) fn sync(self, mut claim: Claim) -> Work {
+    pub(super) fn sync(self, mut claim: Claim, leadership: KraftLeadership) -> Work {
         Box::pin(async move {
             let synced = async {
                 let writer = claim.writer.as_deref_mut().ok_or_else(no_claim)?;
-                self.log.end().await?;
-                let now = self.log.image();
+                let now = self.image_of(leadership).await?;
                 // Once the sync is done, whoever comes next goes on from here.
                 self.log.hold(now.position().end_offset);
                 let report = writer.full_sync(&now).await?;
@@ -208,14 +216,21 @@ impl Shared {
     }
 
     /// The order to dual-write, from the claim's image on, and to do what `requests` ask.
-    pub(super) fn dual_write(self, claim: Claim, claimed: Option<Claimed>, requests: mpsc::Receiver<Request>) -> Work {
+    pub(super) fn dual_write(
+        self,
+        claim: Claim,
+        leadership: KraftLeadership,
+        claimed: Option<Claimed>,
+        requests: mpsc::Receiver<Request>,
+    ) -> Work {
         Box::pin(async move {
             let (Some(writer), Some(image)) = (claim.writer, claim.image) else {
                 return (Event::Failed(no_claim()), Claim::default());
             };
+            let epoch = leadership.epoch;
             let batch_end = claimed.and_then(|claimed| claimed.batch_end);
             let batch_end = batch_end.filter(|end| *end > image.position().end_offset);
-            let writer = DualWriter::new(self.log, writer, image, batch_end, self.dual_write, self.acknowledged);
+            let writer = DualWriter::new(self.log, epoch, writer, image, batch_end, self.dual_write, self.acknowledged);
             let ended = match writer.run(requests).await {
                 Ended::Failed(error) => Event::Failed(error),
                 Ended::Finalized => Event::Finalized,

@@ -31,6 +31,8 @@ pub(crate) struct Calls {
     /// The number of the call that never returns; 0 for none.
     stop_at: AtomicUsize,
     stopped: watch::Sender<Option<&'static str>>,
+    /// Whether news of the leadership come through.
+    pub(crate) news: watch::Sender<bool>,
     /// Whether loads go on.
     pub(crate) loading: watch::Sender<bool>,
     /// So many claims are refused as if ZooKeeper were away.
@@ -65,6 +67,7 @@ impl Calls {
             passed: AtomicUsize::new(0),
             stop_at: AtomicUsize::new(number),
             stopped: watch::Sender::new(None),
+            news: watch::Sender::new(true),
             loading: watch::Sender::new(true),
             claims_failing: AtomicUsize::new(0),
             surveys_failing: AtomicUsize::new(0),
@@ -119,7 +122,9 @@ pub(crate) struct Log(pub(crate) MemLog, pub(crate) Arc<Calls>);
 #[async_trait]
 impl MetadataLog for Log {
     async fn leadership(&self, known: Option<LeaderAndEpoch>) -> Result<LeaderAndEpoch> {
-        self.0.leadership(known).await
+        let leader = self.0.leadership(known).await;
+        self.1.news.subscribe().wait_for(|news| *news || known.is_none()).await.expect("the sender is ours");
+        leader
     }
 
     fn append(&self, append: Append) -> Receipt {

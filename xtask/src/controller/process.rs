@@ -35,7 +35,7 @@ use super::fate::Fate;
 use super::measured::Measured;
 use super::refusal::reasons_of;
 use super::report::{
-    BrokerReport, ClaimReport, ControllerReport, CopyReport, FinalizeReport, StatusReport, SyncedReport, UnreadyReport,
+    BrokerReport, ClaimReport, ControllerReport, CopyReport, FinalizeReport, GateReport, StatusReport, SyncedReport, UnreadyReport,
     VerifyReport,
 };
 use super::rollback::Over;
@@ -311,6 +311,7 @@ impl Controller {
             lag_ms,
             claim,
             dual_write_records: status.dual_write.records,
+            gate: Some(gate_report(self.gate())),
             unrepresentable: Vec::new(),
             unrepresentable_count: 0,
             foreign_writes: self.store.foreign_writes(),
@@ -436,6 +437,18 @@ fn unready(status: &Status) -> Vec<UnreadyReport> {
             warnings: it.warnings.iter().map(ToString::to_string).collect(),
         })
         .collect()
+}
+
+fn gate_report(gate: GateStatus) -> GateReport {
+    GateReport {
+        lag_records_max: gate.budget.lag_records_max,
+        lag_ms_max: gate.budget.lag_ms_max,
+        closed_ms: gate.closed_ms,
+        waiting: gate.waiting,
+        waited: gate.waited,
+        timed_out: gate.timed_out,
+        zookeeper_blocking_kraft_ms: gate.zookeeper_blocking_kraft_ms,
+    }
 }
 
 fn millis(duration: Duration) -> i64 {

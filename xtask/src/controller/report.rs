@@ -61,6 +61,8 @@ pub struct StatusReport {
     pub claim: Option<ClaimReport>,
     /// Changes that ZooKeeper has acknowledged since dual writing began in this process.
     pub dual_write_records: u64,
+    /// The gate before the log, with a process.
+    pub gate: Option<GateReport>,
     /// What of the log ZooKeeper can't hold, or is too large for it, the first hundred; empty without a process.
     pub unrepresentable: Vec<String>,
     /// How many there are.
@@ -122,6 +124,25 @@ pub struct FinalizeReport {
     pub end_offset: i64,
     /// Whether it was finalized before.
     pub already: bool,
+}
+
+/// The gate before the log: how far ZooKeeper may be behind, and who waits for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateReport {
+    /// How many records ZooKeeper may be behind (inclusive).
+    pub lag_records_max: u64,
+    /// For how many milliseconds (inclusive).
+    pub lag_ms_max: u64,
+    /// For how long administrative changes have had to wait, in milliseconds; `None` while they need not.
+    pub closed_ms: Option<u64>,
+    /// Changes that wait now.
+    pub waiting: u64,
+    /// Changes that have had to wait.
+    pub waited: u64,
+    /// Of them, those that gave up.
+    pub timed_out: u64,
+    /// For how long any change has been waiting for ZooKeeper, all together.
+    pub zookeeper_blocking_kraft_ms: u64,
 }
 
 /// A claim of ZooKeeper's controllership.
@@ -330,6 +351,10 @@ impl StatusReport {
                     None => format!("ZooKeeper lacks {lag} records"),
                 },
             });
+        }
+        if let Some(closed) = self.gate.as_ref().and_then(|gate| gate.closed_ms) {
+            let closed = duration_text(i64::try_from(closed).unwrap_or(i64::MAX));
+            lines.push(format!("ZooKeeper is too far behind: administrative changes have had to wait for {closed}"));
         }
         lines.extend(self.unrepresentable.iter().take(10).map(|what| format!("  ZooKeeper can't hold {what}")));
         if self.unrepresentable_count > 10 {
@@ -590,6 +615,15 @@ mod tests {
             lag_ms: Some(5),
             claim: Some(ClaimReport { zk_epoch: 7, zk_version: 7, kraft_epoch: 1 }),
             dual_write_records: 0,
+            gate: Some(GateReport {
+                lag_records_max: 1,
+                lag_ms_max: 1,
+                closed_ms: Some(65_000),
+                waiting: 0,
+                waited: 0,
+                timed_out: 0,
+                zookeeper_blocking_kraft_ms: 0,
+            }),
             unrepresentable: Vec::new(),
             unrepresentable_count: 0,
             foreign_writes: 0,
@@ -622,6 +656,7 @@ mod tests {
             "  why: one\n       two",
             "  waiting for 1 min 1 s; the next attempt comes in 2 s",
             "  WARNING: controller 7 lacks it",
+            "ZooKeeper is too far behind: administrative changes have had to wait for 1 min 5 s",
             "ZooKeeper lacks 2 records, the first for 5 ms",
             "  broker 1 can't be understood: no port",
             "  broker 2 is not registered",

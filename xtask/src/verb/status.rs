@@ -68,6 +68,7 @@ async fn on_disk(data_dir: &Path, shell: &Shell) -> Result<StatusReport, Failure
         lag_ms: None,
         claim: None,
         dual_write_records: 0,
+        gate: None,
         unrepresentable: Vec::new(),
         unrepresentable_count: 0,
         foreign_writes: 0,
