@@ -80,6 +80,10 @@ impl World {
             if status.state == State::Blocked && status.blocked_by == Some(ErrorKind::Corrupt) {
                 return Some("BLOCKED over an old copy");
             }
+            // The look at what can be copied comes before the claim's judgement, and half a sync can't be copied.
+            if status.state == State::Blocked && self.log.state() == ZkMigrationState::PreMigration {
+                return Some("BLOCKED over an old copy, for what it finds in ZooKeeper");
+            }
             // Another voter claimed in an epoch that this log has not come to: it is deposed until it has.
             if status.blocked_by == Some(ErrorKind::ControllerFenced) {
                 return Some("kept out as an old copy");
