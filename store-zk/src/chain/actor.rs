@@ -448,6 +448,8 @@ impl Actor {
     pub(super) fn finished_sync(&mut self, report: SyncReport) -> SyncReport {
         self.next = AfterClaim::Resume;
         self.refusing = false;
+        // What a predecessor had begun is over: the next batch starts at its first op.
+        self.rewind();
         report
     }
 }

@@ -423,3 +423,32 @@ async fn in_secure_mode_credentials_are_the_creators_alone_by_their_full_path() 
     }
     assert!(judged > 5, "only {judged} secret znodes");
 }
+
+/// A successor that lacks the image at the marker syncs, though it could resume: what a predecessor had begun is over then.
+#[tokio::test(start_paused = true)]
+async fn after_a_sync_in_place_of_a_resumption_the_next_batch_is_written_from_its_first_op() {
+    let story = Story::new(6, 60);
+    let small = |zookeeper: &FakeZooKeeper| {
+        let options = ZkStoreOptions { request_size_max: 6 << 10, ..options() };
+        ZkStore::new(std::sync::Arc::new(zookeeper.connector()), options)
+    };
+    let mut within_a_batch = 0;
+    for applied in 1..15 {
+        let zookeeper = FakeZooKeeper::new();
+        make_cluster(&zookeeper.connector()).await;
+        let store = small(&zookeeper);
+        let mut writer = story.begin(&store, 1).await;
+        kill_after(&zookeeper, &mut *writer, &story, applied).await;
+
+        let successor = small(&zookeeper);
+        let mut claimed = successor.claim(&leader(2), &story.log()).await.expect("the successor's claim");
+        within_a_batch += u32::from(claimed.batch_end.is_some());
+        (claimed.next, claimed.batch_end) = (AfterClaim::FullSync, None);
+        let mut writer = successor.writer(claimed).await.expect("the successor's writer");
+        let middle = story.batches[9].after.clone();
+        writer.full_sync(&middle).await.expect("the sync");
+        story.tell_from(&mut *writer, middle.position()).await.expect("the rest of the story");
+        story.is_told(&successor).await;
+    }
+    assert!(within_a_batch > 0, "the predecessor never died within a batch");
+}
