@@ -565,9 +565,8 @@ async fn what_a_newer_leader_wrote_is_not_written_by_one_that_has_not_heard_of_i
     assert_eq!((status.state, status.blocked_by), (State::BecomeController, Some(ErrorKind::ControllerFenced)));
     reach(&handle, |status| status.attempt >= 3).await;
     assert_eq!(cluster.store.image().position(), before, "the newer leader's to write");
-    cluster.calls.news.send_replace(true);
-    reach(&handle, |status| status.state == State::Inactive).await;
     cluster.log.elect(CONTROLLER);
+    cluster.calls.news.send_replace(true);
     cluster.in_step(&handle).await;
     end(handle, task).await;
 }

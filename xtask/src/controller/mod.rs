@@ -33,8 +33,8 @@ pub use self::on_disk::{LogOnDisk, is_torn_end};
 pub use self::process::{Controller, ControllerOptions, zk_store};
 pub use self::refusal::{reasons_of, why_it_stopped};
 pub use self::report::{
-    BrokerReport, ClaimReport, ControllerReport, CopyReport, DifferenceReport, FamilyReport, FinalizeReport, GateReport,
-    StatusReport, SyncedReport, UnreadyReport, VerifyReport, peak_resident_bytes, sentence,
+    BrokerReport, ClaimReport, ControllerReport, CopyReport, DifferenceReport, FamilyReport, FinalizeReport,
+    GateReport, StatusReport, SyncedReport, UnreadyReport, VerifyReport, peak_resident_bytes, sentence,
 };
 pub use self::rollback::{RollbackOrder, nothing_to_roll_back, rollback_on_disk, sealed};
 pub use self::rollback_report::{RollbackReport, RollbackStep};

@@ -35,8 +35,8 @@ use super::fate::Fate;
 use super::measured::Measured;
 use super::refusal::reasons_of;
 use super::report::{
-    BrokerReport, ClaimReport, ControllerReport, CopyReport, FinalizeReport, GateReport, StatusReport, SyncedReport, UnreadyReport,
-    VerifyReport,
+    BrokerReport, ClaimReport, ControllerReport, CopyReport, FinalizeReport, GateReport, StatusReport, SyncedReport,
+    UnreadyReport, VerifyReport,
 };
 use super::rollback::Over;
 use super::seal::Seal;
