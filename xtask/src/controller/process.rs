@@ -127,6 +127,7 @@ pub struct Controller {
     /// How a rollback ended, once one has.
     pub(super) over: watch::Sender<Over>,
     settings: ZkSettings,
+    pub(super) fate: Option<Arc<Fate>>,
 }
 
 impl Controller {
@@ -188,6 +189,7 @@ impl Controller {
             ports.log = fate.log(ports.log);
             ports.zookeeper = fate.store(ports.zookeeper);
             ports.assigned_replicas = fate.replicas(ports.assigned_replicas);
+            ports.projection = fate.projection(ports.projection);
         }
         let service = if unserved_brokers { Service::NoneByOperatorsWord } else { Service::None };
         let options = MigrationOptions {
@@ -209,7 +211,20 @@ impl Controller {
             let ended = gate.follow(status, followed).await;
             tracing::debug!(%ended, "nothing feeds the gate any more");
         }));
-        Ok(Self { log, store, measured, handle, chronicle, running, entrance, data_dir, connector, over, settings })
+        Ok(Self {
+            log,
+            store,
+            measured,
+            handle,
+            chronicle,
+            running,
+            entrance,
+            data_dir,
+            connector,
+            over,
+            settings,
+            fate,
+        })
     }
 
     /// The migration's status, to look at or to wait on.

@@ -15,6 +15,7 @@ use store_kraft::{KraftLog, KraftLogOptions};
 use store_zk::ZkStore;
 
 use super::data_dir::DataDir;
+use super::fate::Fate;
 use super::process::{Controller, ControllerOptions, not_opened, zk_store};
 use super::rollback_report::{RollbackReport, Where};
 use super::seal::{Seal, SealKeeper};
@@ -46,6 +47,7 @@ impl Work {
         data_dir: &DataDir,
         zookeeper: String,
         order: RollbackOrder,
+        fate: Option<&Arc<Fate>>,
     ) -> Self {
         let keeper = Arc::new(SealKeeper::new(&data_dir.path));
         let role = Arc::<ZkStore>::clone(&store);
@@ -54,7 +56,12 @@ impl Work {
             data_dir: Some(data_dir.path.display().to_string()),
             zookeeper,
         };
-        Self { ports: RollbackPorts { log, role, keeper }, store, handle, place, order }
+        let ports = RollbackPorts { log, role, keeper };
+        let ports = match fate {
+            Some(fate) => fate.rollback(ports),
+            None => ports,
+        };
+        Self { ports, store, handle, place, order }
     }
 
     async fn run(self) -> Result<RollbackReport, Failure> {
@@ -103,7 +110,8 @@ impl Controller {
         let one_at_a_time = Arc::clone(&self.entrance.one_at_a_time).lock_owned().await;
         let (log, store) = (Arc::clone(&self.log), Arc::clone(&self.store));
         let handle = Some(self.handle.clone());
-        let work = Work::new(log, store, handle, &self.data_dir, self.connector.describe(), order);
+        let place = self.connector.describe();
+        let work = Work::new(log, store, handle, &self.data_dir, place, order, self.fate.as_ref());
         let (over, status) = (self.over.clone(), self.watch());
         let working = tokio::spawn(async move {
             let result = work.run().await;
@@ -155,6 +163,7 @@ pub async fn rollback_on_disk(
     data_dir: DataDir,
     order: RollbackOrder,
 ) -> Result<RollbackReport, Failure> {
+    let fate = Fate::from_environment()?;
     let log_options = KraftLogOptions::new(&data_dir.path, data_dir.node_id, &data_dir.cluster_id);
     let log = KraftLog::open(log_options).await.map_err(|error| not_opened(error, &data_dir.path))?;
     let log = Arc::new(log);
@@ -164,7 +173,7 @@ pub async fn rollback_on_disk(
     let zookeeper = options.connector.describe();
     let work = |order| {
         let (log, store) = (Arc::clone(&log), Arc::clone(&store));
-        Work::new(log, store, None, &data_dir, zookeeper.clone(), order)
+        Work::new(log, store, None, &data_dir, zookeeper.clone(), order, fate.as_ref())
     };
     let migrating = log.image().zk_migration_state() == ZkMigrationState::Migration;
     let planned = if migrating && !order.dry_run {

@@ -9,7 +9,7 @@ use metadata_core::id::{Offset, Position};
 use metadata_core::image::MetadataImage;
 use metadata_core::leadership::LogExtent;
 use metadata_core::log::{Append, LeaderAndEpoch, LogBatch, MetadataLog};
-use metadata_core::record::MetadataRecord;
+use metadata_core::record::{MetadataRecord, ZkMigrationState};
 use metadata_core::store::{Receipt, Txn};
 
 use super::{Fate, Step, When};
@@ -22,16 +22,25 @@ pub(super) struct FatedLog {
 
 /// What an append is; nothing that counts for an ordinary change.
 fn step_of(append: &Append) -> Option<Step> {
-    let says_state = |append: &Append| {
-        append.records.iter().any(|record| matches!(record.record, MetadataRecord::ZkMigrationState(_)))
-    };
     match append.txn {
         Txn::Begin => Some(Step::CopyBegin),
         Txn::In => Some(Step::CopyBatch),
         Txn::End { .. } => Some(Step::CopyEnd),
-        Txn::None => says_state(append).then_some(Step::Bootstrap),
+        Txn::None => append.records.iter().find_map(|record| match &record.record {
+            MetadataRecord::ZkMigrationState(state) => Some(match state.zk_migration_state {
+                state if state == ZkMigrationState::PostMigration.code() => Step::FinalizeAppend,
+                _ => Step::Bootstrap,
+            }),
+            MetadataRecord::RegisterBroker(_) => Some(Step::Register),
+            MetadataRecord::FenceBroker(_) => Some(Step::Fence),
+            MetadataRecord::BrokerRegistrationChange(change) => (change.fenced == FENCED).then_some(Step::Fence),
+            _ => None,
+        }),
     }
 }
+
+/// In a change of a registration: from now on fenced.
+const FENCED: i8 = 1;
 
 #[async_trait]
 impl MetadataLog for FatedLog {
@@ -41,7 +50,11 @@ impl MetadataLog for FatedLog {
 
     fn append(&self, append: Append) -> Receipt {
         let Some(step) = step_of(&append) else { return self.inner.append(append) };
-        self.fate.copying.store(step != Step::Bootstrap, Ordering::SeqCst);
+        match step {
+            Step::Bootstrap => self.fate.copying.store(false, Ordering::SeqCst),
+            Step::CopyBegin | Step::CopyBatch | Step::CopyEnd => self.fate.copying.store(true, Ordering::SeqCst),
+            _ => {}
+        }
         self.fate.meet(step, When::Before);
         let receipt = self.inner.append(append);
         let fate = Arc::clone(&self.fate);

@@ -3,6 +3,7 @@
 //! The moment comes in an environment variable that nothing but the wiring of a controller reads. Whoever names none gets
 //! his ports as they are.
 
+mod give_back;
 mod log;
 mod moment;
 mod session;
@@ -14,13 +15,16 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use metadata_core::brokers::AssignedReplicas;
 use metadata_core::log::MetadataLog;
+use metadata_core::projection::Projection;
 use metadata_core::store::MetadataStore;
+use migration::rollback::RollbackPorts;
 use store_zk::client::ZkConnector;
 
+use self::give_back::{FatedKeeper, FatedRole};
 use self::log::FatedLog;
 pub(crate) use self::moment::{Moment, Step, When};
 use self::session::FatedConnector;
-use self::store::{FatedReplicas, FatedStore};
+use self::store::{FatedProjection, FatedReplicas, FatedStore};
 use crate::cli::Failure;
 
 /// The environment variable that names the moment.
@@ -77,6 +81,17 @@ impl Fate {
     /// The look at who has replicas.
     pub(super) fn replicas(self: &Arc<Self>, inner: Arc<dyn AssignedReplicas>) -> Arc<dyn AssignedReplicas> {
         Arc::new(FatedReplicas { inner, fate: Arc::clone(self) })
+    }
+
+    /// The comparison.
+    pub(super) fn projection(self: &Arc<Self>, inner: Arc<dyn Projection>) -> Arc<dyn Projection> {
+        Arc::new(FatedProjection { inner, fate: Arc::clone(self) })
+    }
+
+    /// What a rollback is carried out over.
+    pub(super) fn rollback(self: &Arc<Self>, RollbackPorts { log, role, keeper }: RollbackPorts) -> RollbackPorts {
+        let role = Arc::new(FatedRole { inner: role, fate: Arc::clone(self) });
+        RollbackPorts { log, role, keeper: Arc::new(FatedKeeper { inner: keeper, fate: Arc::clone(self) }) }
     }
 
     /// The way to ZooKeeper.

@@ -9,8 +9,14 @@ use std::str::FromStr;
 pub(crate) enum Step {
     /// The first look at the log.
     Survey,
+    /// The look at ZooKeeper that the decision table asks for.
+    SurveyZooKeeper,
     /// The first records of an empty log.
     Bootstrap,
+    /// The append that registers brokers.
+    Register,
+    /// The append that fences brokers.
+    Fence,
     /// The count of assigned replicas.
     JudgeBrokers,
     /// Reading everything as the copy would.
@@ -33,6 +39,16 @@ pub(crate) enum Step {
     SyncMulti,
     /// A multi of dual writing.
     DualWriteMulti,
+    /// The comparison before the end.
+    FinalizeCompare,
+    /// The append of POST_MIGRATION.
+    FinalizeAppend,
+    /// The copy of what a rollback removes, and the note that one has begun.
+    RollbackKeep,
+    /// The one multi of a rollback.
+    RollbackGiveBack,
+    /// The note that it is done.
+    RollbackSeal,
 }
 
 /// On which side of the step.
@@ -45,10 +61,13 @@ pub(crate) enum When {
 }
 
 impl Step {
-    /// All, in the order of a migration.
-    pub(crate) const ALL: [Self; 13] = [
+    /// All, in the order of a migration, and then of what may end it.
+    pub(crate) const ALL: [Self; 21] = [
         Self::Survey,
+        Self::SurveyZooKeeper,
         Self::Bootstrap,
+        Self::Register,
+        Self::Fence,
         Self::JudgeBrokers,
         Self::Rehearse,
         Self::Claim,
@@ -60,13 +79,21 @@ impl Step {
         Self::Sync,
         Self::SyncMulti,
         Self::DualWriteMulti,
+        Self::FinalizeCompare,
+        Self::FinalizeAppend,
+        Self::RollbackKeep,
+        Self::RollbackGiveBack,
+        Self::RollbackSeal,
     ];
 
     /// As it is typed.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Survey => "survey",
+            Self::SurveyZooKeeper => "survey-zookeeper",
             Self::Bootstrap => "bootstrap",
+            Self::Register => "register",
+            Self::Fence => "fence",
             Self::JudgeBrokers => "judge-brokers",
             Self::Rehearse => "rehearse",
             Self::Claim => "claim",
@@ -78,20 +105,28 @@ impl Step {
             Self::Sync => "sync",
             Self::SyncMulti => "sync-multi",
             Self::DualWriteMulti => "dual-write-multi",
+            Self::FinalizeCompare => "finalize-compare",
+            Self::FinalizeAppend => "finalize-append",
+            Self::RollbackKeep => "rollback-keep",
+            Self::RollbackGiveBack => "rollback-give-back",
+            Self::RollbackSeal => "rollback-seal",
         }
     }
 
-    /// The driver's effect that it is part of, as `migration::driver::Effect` names it.
+    /// The driver's effect that it is part of, as `migration::driver::Effect` names it; in brackets what else it is part of.
     pub(crate) fn effect(self) -> &'static str {
         match self {
-            Self::Survey => "Survey",
-            Self::Bootstrap => "Bootstrap",
+            Self::Survey | Self::SurveyZooKeeper => "Survey",
+            Self::Bootstrap => "BootstrapMigration",
+            Self::Register | Self::Fence => "(registrar)",
             Self::JudgeBrokers => "JudgeBrokers",
             Self::Rehearse => "Rehearse",
             Self::Claim | Self::ClaimMulti => "Claim",
             Self::CopyBegin | Self::CopyRead | Self::CopyBatch | Self::CopyEnd => "Copy",
             Self::Sync | Self::SyncMulti => "Sync",
             Self::DualWriteMulti => "DualWrite",
+            Self::FinalizeCompare | Self::FinalizeAppend => "Finalize",
+            Self::RollbackKeep | Self::RollbackGiveBack | Self::RollbackSeal => "(rollback)",
         }
     }
 
@@ -99,7 +134,10 @@ impl Step {
     pub(crate) fn what(self) -> &'static str {
         match self {
             Self::Survey => "the first look at the log",
+            Self::SurveyZooKeeper => "the first look at the marker and at who governs",
             Self::Bootstrap => "the append of the first records, PRE_MIGRATION among them",
+            Self::Register => "the append that registers the brokers in /brokers/ids",
+            Self::Fence => "the append that fences those that are gone",
             Self::JudgeBrokers => "the look at who has replicas",
             Self::Rehearse => "the read of everything before the claim",
             Self::Claim => "the claim, with its reads",
@@ -111,6 +149,11 @@ impl Step {
             Self::Sync => "the full sync, as a whole",
             Self::SyncMulti => "its multi number N",
             Self::DualWriteMulti => "the multi number N of dual writing",
+            Self::FinalizeCompare => "the comparison of every znode before the end",
+            Self::FinalizeAppend => "the append of POST_MIGRATION",
+            Self::RollbackKeep => "the copy of what goes, and the note that a rollback has begun",
+            Self::RollbackGiveBack => "the one multi that gives the role back",
+            Self::RollbackSeal => "the note that the rollback is done",
         }
     }
 

@@ -10,6 +10,7 @@ use metadata_core::error::Result;
 use metadata_core::id::{NodeId, Position};
 use metadata_core::image::MetadataImage;
 use metadata_core::leadership::{Expected, KraftLeadership};
+use metadata_core::projection::{Comparison, Projection};
 use metadata_core::store::{
     Capability, Claimed, MetadataBatch, MetadataStore, Receipt, RecordSink, StoreWriter, Survey, SyncReport,
 };
@@ -33,6 +34,12 @@ pub(super) struct FatedReplicas {
     pub(super) fate: Arc<Fate>,
 }
 
+/// Compares on the way to its fate.
+pub(super) struct FatedProjection {
+    pub(super) inner: Arc<dyn Projection>,
+    pub(super) fate: Arc<Fate>,
+}
+
 #[async_trait]
 impl MetadataStore for FatedStore {
     fn capability(&self) -> Capability {
@@ -53,7 +60,10 @@ impl MetadataStore for FatedStore {
     }
 
     async fn survey(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Survey> {
-        self.inner.survey(leadership, expected).await
+        self.fate.meet(Step::SurveyZooKeeper, When::Before);
+        let found = self.inner.survey(leadership, expected).await;
+        self.fate.meet(Step::SurveyZooKeeper, When::After);
+        found
     }
 
     async fn claim(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Claimed> {
@@ -103,5 +113,15 @@ impl AssignedReplicas for FatedReplicas {
         let counted = self.inner.assigned_replicas().await;
         self.fate.meet(Step::JudgeBrokers, When::After);
         counted
+    }
+}
+
+#[async_trait]
+impl Projection for FatedProjection {
+    async fn compare(&self, image: &MetadataImage, differences_max: usize) -> Result<Comparison> {
+        self.fate.meet(Step::FinalizeCompare, When::Before);
+        let compared = self.inner.compare(image, differences_max).await;
+        self.fate.meet(Step::FinalizeCompare, When::After);
+        compared
     }
 }
