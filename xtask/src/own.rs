@@ -44,12 +44,23 @@ pub(crate) fn this_program(verb: &str) -> Result<Command, Failure> {
 
 /// Waits until the `migrate` that is `controller` dual-writes, with its log in `data_dir`.
 pub(crate) async fn wait_for_dual_write(data_dir: &Path, controller: &mut Child) -> Result<(), Failure> {
+    let dual_writes = |status: &Value| status.get("driver_state").and_then(Value::as_str) == Some("DUAL_WRITE");
+    wait_for_status(data_dir, controller, "dual write", dual_writes).await
+}
+
+/// Waits until the status of the `migrate` that is `controller` is as it should be; `what` names that.
+pub(crate) async fn wait_for_status(
+    data_dir: &Path,
+    controller: &mut Child,
+    what: &str,
+    is_so: impl Fn(&Value) -> bool,
+) -> Result<(), Failure> {
     let deadline = Instant::now() + RUN_MAX;
     loop {
         let mut status = this_program("status")?;
         status.arg("--data-dir").arg(data_dir);
         let (status, object) = output(status).await?;
-        if status.success() && object.get("driver_state").and_then(Value::as_str) == Some("DUAL_WRITE") {
+        if status.success() && is_so(&object) {
             return Ok(());
         }
         let ended = controller.try_wait().map_err(|error| Failure::failed("can't watch migrate").because(&error))?;
@@ -57,7 +68,7 @@ pub(crate) async fn wait_for_dual_write(data_dir: &Path, controller: &mut Child)
             return Err(Failure::failed("migrate ended by itself").why(status.to_string()));
         }
         if Instant::now() > deadline {
-            return Err(Failure::failed("migrate never reached dual write").why(object.to_string()));
+            return Err(Failure::failed(format!("migrate never reached {what}")).why(object.to_string()));
         }
         tokio::time::sleep(POLL).await;
     }

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 
 use crate::cli::{Absent, Failure, Interrupt, Outcome, Shell, VerbResult, ZooKeeperArgs};
 use crate::own::{Counts, counted, end, finished, output, this_program, wait_for_dual_write};
-use crate::seed::Random;
+use crate::seed::{Random, SeedOptions};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -49,6 +49,18 @@ pub(crate) struct Args {
     /// Instead: list the moments of --at
     #[arg(long, conflicts_with_all = ["kills", "rivals", "at", "zookeeper", "zookeeper_config"])]
     list: bool,
+}
+
+impl Args {
+    /// The clusters that `seed` makes for these flags.
+    fn cluster(&self) -> SeedOptions {
+        SeedOptions {
+            topics: self.topics,
+            partitions_per_topic: self.partitions_per_topic,
+            seed: self.seed,
+            ..SeedOptions::default()
+        }
+    }
 }
 
 /// Changes that are asked for in a round of dual writing: more than can be made before the kill.

@@ -1,32 +1,36 @@
-//! `cargo xtask chaos --at`: a controller that dies of kill -9 at each step of the migration, is started again, and must end as
-//! one that nobody disturbed.
+//! `cargo xtask chaos --at`: a controller that dies of kill -9 at each step of the migration, of finalization and of the way
+//! back, is started again, and must end as one that nobody disturbed.
 
-use std::os::unix::process::ExitStatusExt as _;
+mod finalization;
+mod life;
+mod registration;
+mod rollback;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tokio::process::Child;
 
+use self::life::{Ended, Life, Story, must_leave};
+use super::Args;
 use super::end_state::EndState;
-use super::{Args, Cluster};
 use crate::cli::{Failure, Outcome, Shell, VerbResult};
 use crate::columns::columns;
-use crate::controller::{DIE_AT, Moment, Step, When};
-use crate::own::{end, finished, wait_for_dual_write};
+use crate::controller::{Moment, Step, When};
 
 /// Of a step that repeats so many are tried one after the other, and from there on each at twice the number.
 const ONE_BY_ONE: u32 = 4;
-
-/// The change that is dual-written. Making it twice is making it once.
-const CHANGE: [&str; 5] = ["quota", "set", "--user", "chaos", "producer_byte_rate=1048576"];
-
-const SIGKILL: i32 = 9;
 
 /// What came of a kill.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Killed {
     moment: Moment,
-    /// Znodes in which the end differs from the undisturbed one, and whether the images do.
+    /// What there was before anybody went on.
+    left: String,
+    /// Where the story ends.
+    end: &'static str,
+    /// Znodes in which the end differs from the undisturbed one, whether the images do, and what else is not as it must be.
     differences: Vec<String>,
     compared: u64,
     divergent: u64,
@@ -52,28 +56,32 @@ pub(super) fn list() -> Outcome {
 pub(super) async fn run(args: &Args, text: &str, servers: &str, folder: &Path, shell: &Shell) -> VerbResult {
     let selected = Moment::selected(text)
         .map_err(|reason| Failure::usage("--at names no moment").why(reason).next("cargo xtask chaos --list"))?;
-    let undisturbed = Cluster::seeded(args, servers, folder, "undisturbed").await?;
-    let (expected, counts) = undisturbed.finish().await?;
-    shell.say(format!("undisturbed: {} znodes, {} compared", expected.znodes(), counts.compared));
+    let mut expected = BTreeMap::new();
+    for story in selected.iter().map(|(moment, _)| Story::of(moment.step)) {
+        if let Entry::Vacant(unknown) = expected.entry(story) {
+            unknown.insert(undisturbed(args, story, servers, folder, shell).await?);
+        }
+    }
     let mut killed = Vec::new();
     let progress = shell.progress("kills", "moments", selected.len() as u64);
     for (first, goes_on) in selected {
         let mut moment = first;
         loop {
             let label = |failure: Failure| failure.while_doing(format!("at {moment}"));
-            let cluster = Cluster::seeded(args, servers, folder, &moment.to_string().replace(':', "-")).await?;
-            if !cluster.die_at(moment).await.map_err(label)? {
+            let story = Story::of(moment.step);
+            let name = moment.to_string().replace(':', "-");
+            let mut life = Life::begin(story, args, servers, folder, &name).await.map_err(label)?;
+            let Some(left) = life.die_at(moment).await.map_err(label)? else {
                 if moment == first {
                     let why = "the migration went on to its end without coming there";
                     let next = "a smaller number, or a larger cluster, with --topics and --partitions-per-topic";
                     return Err(Failure::failed(format!("{moment} was never reached")).why(why).next(next));
                 }
                 break;
-            }
-            let (found, counts) = cluster.finish().await.map_err(label)?;
-            let differences = found.differences_from(&expected);
-            let (compared, divergent) = (counts.compared, counts.divergent);
-            killed.push(Killed { moment, differences, compared, divergent });
+            };
+            let ended = life.finish().await.map_err(label)?;
+            let expected = expected.get(&story);
+            killed.push(Killed::judged(moment, left, ended, expected.map(|ended| &ended.state)));
             if !goes_on {
                 break;
             }
@@ -85,20 +93,58 @@ pub(super) async fn run(args: &Args, text: &str, servers: &str, folder: &Path, s
     conclude(&killed, shell)
 }
 
-fn conclude(killed: &[Killed], shell: &Shell) -> VerbResult {
-    let mut rows = vec![["killed at", "effect", "end", "znodes compared", "divergent"].map(str::to_owned)];
-    for Killed { moment, differences, compared, divergent } in killed {
-        let end = if differences.is_empty() { "as undisturbed".to_owned() } else { "differs".to_owned() };
-        let effect = moment.step.effect().to_owned();
-        rows.push([moment.to_string(), effect, end, compared.to_string(), divergent.to_string()]);
+/// The end of a story that nobody disturbs.
+async fn undisturbed(args: &Args, story: Story, servers: &str, folder: &Path, shell: &Shell) -> Result<Ended, Failure> {
+    let name = format!("undisturbed-{}", story.name());
+    let label = |failure: Failure| failure.while_doing(format!("{}, undisturbed", story.name()));
+    let life = Life::begin(story, args, servers, folder, &name).await.map_err(label)?;
+    let ended = life.finish().await.map_err(label)?;
+    if !ended.broken.is_empty() {
+        let failure = Failure::damaged("it is not as it must be though nobody disturbed it");
+        return Err(label(failure.whys(ended.broken).next("report this")));
     }
-    columns(&rows, 3).into_iter().for_each(|line| shell.say(line));
+    shell.say(format!(
+        "{}, undisturbed: {}; {} znodes, {} compared",
+        story.name(),
+        story.end(),
+        ended.state.znodes(),
+        ended.counts.compared
+    ));
+    Ok(ended)
+}
+
+impl Killed {
+    fn judged(moment: Moment, left: String, ended: Ended, expected: Option<&EndState>) -> Self {
+        let mut differences = ended.broken;
+        differences.extend(left_wrong(moment, &left));
+        differences.extend(expected.into_iter().flat_map(|expected| ended.state.differences_from(expected)));
+        let (compared, divergent) = (ended.counts.compared, ended.counts.divergent);
+        Self { moment, left, end: Story::of(moment.step).end(), differences, compared, divergent }
+    }
+}
+
+fn left_wrong(moment: Moment, left: &str) -> Option<String> {
+    let must = must_leave(moment).filter(|must| *must != left)?;
+    Some(format!("it left {left}, and must leave {must}"))
+}
+
+fn conclude(killed: &[Killed], shell: &Shell) -> VerbResult {
+    let mut rows =
+        vec![["killed at", "effect", "left behind", "end", "znodes compared", "divergent"].map(str::to_owned)];
+    for Killed { moment, left, end, differences, compared, divergent } in killed {
+        let end = if differences.is_empty() { format!("as undisturbed: {end}") } else { "differs".to_owned() };
+        let effect = moment.step.effect().to_owned();
+        rows.push([moment.to_string(), effect, left.clone(), end, compared.to_string(), divergent.to_string()]);
+    }
+    columns(&rows, 4).into_iter().for_each(|line| shell.say(line));
     let moments: Vec<Value> = killed
         .iter()
         .map(|it| {
             json!({
                 "at": it.moment.to_string(),
                 "effect": it.moment.step.effect(),
+                "left": it.left,
+                "end": it.end,
                 "differences": it.differences,
                 "compared": it.compared,
                 "divergent": it.divergent,
@@ -128,60 +174,6 @@ fn conclude(killed: &[Killed], shell: &Shell) -> VerbResult {
     Ok(fields.into_iter().fold(outcome, |outcome, (key, value)| outcome.field(key, value)))
 }
 
-impl Cluster {
-    /// Runs a controller that kills itself at `moment`, through the migration and a change. Returns whether it came there.
-    async fn die_at(&self, moment: Moment) -> Result<bool, Failure> {
-        let mut command = self.migration(&[])?;
-        command.env(DIE_AT, moment.to_string());
-        let mut controller = command.spawn().map_err(|error| Failure::failed("can't start migrate").because(&error))?;
-        let lived = self.live(&mut controller).await;
-        let status = match controller.try_wait() {
-            Ok(Some(status)) => status,
-            // It lives, so it never came to the moment; what went wrong then is told.
-            Ok(None) => {
-                end(&mut controller).await;
-                return lived.map(|()| false);
-            }
-            Err(error) => return Err(Failure::failed("can't watch migrate").because(&error)),
-        };
-        if status.signal() == Some(SIGKILL) {
-            return Ok(true);
-        }
-        Err(Failure::failed("migrate ended by itself").why(status.to_string()))
-    }
-
-    /// The life of a controller, up to the comparison after a change. It fails when the controller dies.
-    async fn live(&self, controller: &mut Child) -> Result<(), Failure> {
-        wait_for_dual_write(&self.data_dir, controller).await?;
-        let changed = finished("change", self.command("change", &CHANGE)?).await;
-        let verified = match changed {
-            Ok(_) => self.verify().await.map(drop),
-            Err(failure) => Err(failure),
-        };
-        if verified.is_err() {
-            // Whoever asked hears of the death before we do.
-            drop(tokio::time::timeout(DEATH_MAX, controller.wait()).await);
-        }
-        verified
-    }
-
-    /// Runs an ordinary controller through the migration and the change, and says what there is in the end.
-    async fn finish(&self) -> Result<(EndState, crate::own::Counts), Failure> {
-        let mut controller = self.start_migration(&[])?;
-        let lived = self.live(&mut controller).await;
-        let counts = match lived {
-            Ok(()) => self.verify().await,
-            Err(failure) => Err(failure),
-        };
-        end(&mut controller).await;
-        let state = EndState::read(&self.config, &self.data_dir).await?;
-        Ok((state, counts?))
-    }
-}
-
-/// A controller whose answer never came is dead within this time, or it lives.
-const DEATH_MAX: std::time::Duration = std::time::Duration::from_secs(5);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,7 +182,7 @@ mod tests {
     fn killed(differences: &[&str], divergent: u64) -> Killed {
         let moment = Moment { step: Step::CopyEnd, number: 1, when: When::After };
         let differences = differences.iter().map(|it| (*it).to_owned()).collect();
-        Killed { moment, differences, compared: 9, divergent }
+        Killed { moment, left: "MIGRATION".to_owned(), end: "in dual write", differences, compared: 9, divergent }
     }
 
     #[test]
@@ -206,6 +198,19 @@ mod tests {
             let failure = conclude(&[killed(&[], 0), bad.clone()], &shell).unwrap_err();
             assert_eq!(failure.exit(), Exit::Divergent);
             assert_eq!(failure.reasons().len(), bad.differences.len());
+        }
+    }
+
+    #[test]
+    fn what_was_answered_must_be_there_and_what_was_not_sent_must_not() {
+        let moment = |when| Moment { step: Step::FinalizeAppend, number: 1, when };
+        for (when, left, wrong) in [
+            (When::Before, "MIGRATION", false),
+            (When::Before, "POST_MIGRATION", true),
+            (When::After, "POST_MIGRATION", false),
+            (When::After, "MIGRATION", true),
+        ] {
+            assert_eq!(left_wrong(moment(when), left).is_some(), wrong, "{when:?} {left}");
         }
     }
 

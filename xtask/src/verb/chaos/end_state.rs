@@ -1,9 +1,11 @@
 //! What a migration leaves, in a form in which two of them can be compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use metadata_core::image::MetadataImage;
+use metadata_core::id::{BrokerEpoch, IncarnationId, NodeId};
+use metadata_core::image::{BrokerRegistration, MetadataDelta, MetadataImage, ReplayError};
+use metadata_core::record::UnregisterBrokerRecord;
 use serde_json::Value;
 use store_zk::client::config::ZkSettings;
 use store_zk::client::{ReadOutcome, ZkRead, ZkSession};
@@ -20,11 +22,13 @@ const READS_PER_REQUEST: usize = 500;
 /// All znodes and the image.
 pub(super) struct EndState {
     znodes: BTreeMap<String, Value>,
+    /// Of every znode, the transaction that wrote it last.
+    written: BTreeMap<String, i64>,
     image: MetadataImage,
 }
 
 impl EndState {
-    /// Reads both. Nobody must write.
+    /// Reads both. Nobody must write to ZooKeeper.
     ///
     /// # Errors
     /// One of them can't be read.
@@ -32,13 +36,28 @@ impl EndState {
         let settings = ZkSettings::load(config)
             .map_err(|error| Failure::failed("the configuration can't be used").because(&error))?;
         let session = settings.client.connector()?.connect().await?;
-        let znodes = tree(session.as_ref()).await?;
+        let (znodes, written) = tree(session.as_ref()).await?;
         session.close().await?;
-        Ok(Self { znodes, image: LogOnDisk::read(data_dir, None)?.image })
+        Ok(Self { znodes, written, image: LogOnDisk::read(data_dir, None)?.image })
     }
 
     pub(super) fn znodes(&self) -> usize {
         self.znodes.len()
+    }
+
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.written.contains_key(path)
+    }
+
+    pub(super) fn image(&self) -> &MetadataImage {
+        &self.image
+    }
+
+    /// What was written to ZooKeeper since an earlier look, whatever it was.
+    pub(super) fn written_since(&self, earlier: &Self) -> Vec<String> {
+        let paths: BTreeSet<&String> = self.written.keys().chain(earlier.written.keys()).collect();
+        let moved = paths.into_iter().filter(|path| self.written.get(*path) != earlier.written.get(*path));
+        moved.cloned().collect()
     }
 
     /// How this one differs from another: paths, and whether the images do.
@@ -53,16 +72,45 @@ impl EndState {
         }
         let beyond = self.znodes.keys().filter(|path| !expected.znodes.contains_key(*path));
         differences.extend(beyond.map(|path| format!("{path}: the undisturbed run has none")));
-        if !self.image.same_metadata(&expected.image) {
-            differences.push("the images in the logs differ".to_owned());
+        match (registered(&self.image), registered(&expected.image)) {
+            (Ok((brokers, image)), Ok((expected_brokers, expected_image))) => {
+                if !image.same_metadata(&expected_image) {
+                    differences.push("the images in the logs differ".to_owned());
+                }
+                if brokers != expected_brokers {
+                    differences.push(format!(
+                        "the brokers in the logs differ: {brokers:?}, in the undisturbed run {expected_brokers:?}"
+                    ));
+                }
+            }
+            (Err(error), _) | (_, Err(error)) => differences.push(format!("an image can't be compared: {error}")),
         }
         differences
     }
 }
 
-/// Every znode by path, with all that must not depend on how often somebody began anew.
-async fn tree(session: &dyn ZkSession) -> Result<BTreeMap<String, Value>, Failure> {
-    let mut found = BTreeMap::new();
+/// The registered brokers without what differs from cluster to cluster (the offset that is the epoch, and the id that comes
+/// of the transaction behind the znode), and the image without them.
+fn registered(image: &MetadataImage) -> Result<(BTreeMap<NodeId, BrokerRegistration>, MetadataImage), ReplayError> {
+    let mut without = MetadataDelta::new(image);
+    let mut brokers = BTreeMap::new();
+    for (id, broker) in image.cluster().brokers() {
+        let unregistered =
+            UnregisterBrokerRecord { broker_id: id, broker_epoch: broker.epoch, ..UnregisterBrokerRecord::default() };
+        without.replay(&unregistered.into())?;
+        let broker = BrokerRegistration {
+            epoch: BrokerEpoch::default(),
+            incarnation_id: IncarnationId::default(),
+            ..BrokerRegistration::clone(broker)
+        };
+        brokers.insert(id, broker);
+    }
+    Ok((brokers, without.apply(image.position(), image.timestamp())))
+}
+
+/// Every znode by path, with all that must not depend on how often somebody began anew; and who wrote it last.
+async fn tree(session: &dyn ZkSession) -> Result<(BTreeMap<String, Value>, BTreeMap<String, i64>), Failure> {
+    let (mut found, mut written) = (BTreeMap::new(), BTreeMap::new());
     let mut level = vec!["/".to_owned()];
     while !level.is_empty() {
         let mut children = Vec::new();
@@ -75,6 +123,7 @@ async fn tree(session: &dyn ZkSession) -> Result<BTreeMap<String, Value>, Failur
                 };
                 let parent = if path == "/" { "" } else { path };
                 children.extend(names.iter().map(|name| format!("{parent}/{name}")));
+                written.insert(path.clone(), node.stat.mzxid);
                 if let Some(shown) = shown(path, &node.data, node.stat.version.0) {
                     found.insert(path.clone(), shown);
                 }
@@ -82,7 +131,7 @@ async fn tree(session: &dyn ZkSession) -> Result<BTreeMap<String, Value>, Failur
         }
         level = children;
     }
-    Ok(found)
+    Ok((found, written))
 }
 
 /// What of a znode is compared. The three that count claims and offsets are not, and neither is the claim's epoch in a
@@ -107,12 +156,16 @@ fn shown(path: &str, data: &[u8], version: i32) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use metadata_core::id::{Position, TimestampMs};
+    use metadata_core::record::RegisterBrokerRecord;
+
     use super::*;
 
     fn state(znodes: &[(&str, &str)]) -> EndState {
         let shown =
             znodes.iter().filter_map(|(path, data)| Some(((*path).to_owned(), shown(path, data.as_bytes(), 3)?)));
-        EndState { znodes: shown.collect(), image: MetadataImage::default() }
+        let written = znodes.iter().map(|(path, data)| ((*path).to_owned(), data.len() as i64)).collect();
+        EndState { znodes: shown.collect(), written, image: MetadataImage::default() }
     }
 
     #[test]
@@ -129,5 +182,28 @@ mod tests {
         let other = state(&[(partition, r#"{"leader":2,"controller_epoch":4}"#), ("/c", "x")]);
         let differences = other.differences_from(&expected);
         assert_eq!(differences.len(), 3, "{differences:?}");
+    }
+    #[test]
+    fn whatever_is_written_made_or_removed_later_is_named() {
+        let earlier = state(&[("/migration", "1"), ("/b", "x"), ("/gone", "x")]);
+        let later = state(&[("/migration", "22"), ("/b", "x"), ("/config/changes/config_change_0000000002", "x")]);
+        let written = later.written_since(&earlier);
+        assert_eq!(written, ["/config/changes/config_change_0000000002", "/gone", "/migration"]);
+        assert_eq!(earlier.written_since(&earlier), [""; 0]);
+    }
+
+    #[test]
+    fn brokers_are_the_same_at_other_offsets_and_not_when_one_is_fenced() {
+        let with = |epoch, fenced| {
+            let mut delta = MetadataDelta::new(&MetadataImage::empty());
+            let (broker_id, broker_epoch) = (NodeId(1), BrokerEpoch(epoch));
+            let broker = RegisterBrokerRecord { broker_id, broker_epoch, fenced, ..Default::default() };
+            delta.replay(&broker.into()).unwrap();
+            EndState { image: delta.apply(Position::START, TimestampMs(0)), ..state(&[]) }
+        };
+        assert_eq!(with(7, true).differences_from(&with(9, true)), [""; 0]);
+        for other in [with(7, false), state(&[])] {
+            assert_eq!(other.differences_from(&with(7, true)).len(), 1);
+        }
     }
 }

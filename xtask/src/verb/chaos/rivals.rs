@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::Args;
 use crate::cli::{Failure, Interrupt, Outcome, Shell, VerbResult};
 use crate::rivals::{Arena, Fight, FightOptions};
-use crate::seed::SeedOptions;
 
 /// The rivals' session timeout: short enough that a sleeper's expires in between.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(4);
@@ -15,13 +14,7 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(4);
 pub(super) async fn run(args: &Args, epochs: u64, interrupt: &Interrupt, shell: &Shell) -> VerbResult {
     let program =
         std::env::current_exe().map_err(|error| Failure::failed("can't find this program").because(&error))?;
-    let cluster = SeedOptions {
-        topics: args.topics,
-        partitions_per_topic: args.partitions_per_topic,
-        seed: args.seed,
-        ..SeedOptions::default()
-    };
-    let mut arena = interrupt.unless_requested(Arena::start(&program, cluster, SESSION_TIMEOUT)).await?;
+    let mut arena = interrupt.unless_requested(Arena::start(&program, args.cluster(), SESSION_TIMEOUT)).await?;
     let first = interrupt.unless_requested(arena.begin()).await?;
     shell.note("two controllers run; the first has copied and dual-writes");
     let options = FightOptions { epochs, seed: args.seed, session_timeout: SESSION_TIMEOUT };
