@@ -81,7 +81,7 @@ pub(crate) enum Request {
 }
 
 /// The guards that don't need the writer.
-pub(crate) type Guard = Box<dyn Fn(&MetadataImage) -> Vec<Blocker> + Send>;
+pub(crate) type Guard = Box<dyn Fn(&MetadataImage) -> Vec<Blocker> + Send + Sync>;
 
 /// A request to end dual writing for good.
 pub(crate) struct FinalizeRequest {
@@ -249,13 +249,13 @@ impl DualWriter {
             }
         }
         if blockers.is_empty() {
-            match self.append_the_end(epoch).await {
-                Ok(Some(end)) => {
+            match self.append_the_end(&guard, epoch).await {
+                Ok(Finalization::Done(end)) => {
                     // Whoever asked may be gone; it is done all the same.
                     let _ = answer.send(Ok(Finalization::Done(end)));
                     return Ok(ControlFlow::Break(()));
                 }
-                Ok(None) => blockers.push(Blocker::LogKeepsGrowing { attempts: END_ATTEMPTS_MAX }),
+                Ok(Finalization::Refused(reasons)) => blockers = reasons,
                 Err(error) => {
                     // It may have happened. The log tells: the next decision is made on it.
                     let told = Error::unknown(
@@ -271,27 +271,33 @@ impl DualWriter {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Appends POST_MIGRATION behind the last record that ZooKeeper has. `None` when the log grew each time.
-    async fn append_the_end(&mut self, epoch: KRaftLeaderEpoch) -> Result<Option<Position>> {
+    /// Appends POST_MIGRATION behind the last record that ZooKeeper has. The guards are asked again at each attempt, on
+    /// exactly what it is appended to: brokers and controllers may have come while ZooKeeper was compared.
+    async fn append_the_end(&mut self, guard: &Guard, epoch: KRaftLeaderEpoch) -> Result<Finalization> {
+        let growing = Finalization::Refused(vec![Blocker::LogKeepsGrowing { attempts: END_ATTEMPTS_MAX }]);
         for _ in 0..END_ATTEMPTS_MAX {
             // Up to here, and no further: a log that never rests must not keep this from ending.
             let goal = self.log.image().position().end_offset;
             while self.loader.replayed_end() < goal && self.write_what_the_log_has().await? {}
             self.settle().await?;
             if self.loader.in_transaction() {
-                return Ok(None);
+                return Ok(growing);
+            }
+            let blockers = guard(&self.before);
+            if !blockers.is_empty() {
+                return Ok(Finalization::Refused(blockers));
             }
             let expected = self.before.position().end_offset;
             let records = vec![VersionedRecord::new(ZkMigrationState::PostMigration.to_record(), 0)];
             match self.log.append(Append { epoch, expected: Some(expected), txn: Txn::None, records }).await {
-                Ok(end) => return Ok(Some(end)),
+                Ok(end) => return Ok(Finalization::Done(end)),
                 Err(error) if error.kind() == ErrorKind::Conflict && error.outcome() == Outcome::NotApplied => {
                     self.log.committed(expected).await?;
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(None)
+        Ok(growing)
     }
 
     fn ask(&self, request: Request) -> Asked {

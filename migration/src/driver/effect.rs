@@ -26,8 +26,8 @@ pub enum Effect {
     /// Ask who the brokers are and judge. Answers `BrokersJudged`.
     JudgeBrokers,
     /// Read everything as the copy would, and forget it: what can't be copied must show before anything is claimed. It may
-    /// take long, so judge the brokers once more at its end. Answers `Rehearsed`, or `BrokersJudged` when they don't allow
-    /// the claim any more.
+    /// take long, so ask once more at its end for all that led here. Answers `Rehearsed`, `BrokersJudged` when the brokers
+    /// don't allow the claim any more, or `Surveyed` when something else is decided now.
     Rehearse,
     /// Claim ZooKeeper's controllership. Answers `Claimed`.
     Claim,

@@ -52,6 +52,9 @@ pub enum Event {
     InStep,
     /// No controller has the flag any more, while this one dual-writes.
     FlagsGone,
+    /// The controllers disagree about the flag otherwise than was known, in these sentences, while this one dual-writes;
+    /// none when they agree.
+    FlagsDiffer(Vec<String>),
     /// The migration is finalized: the log says POST_MIGRATION.
     Finalized,
     /// It is not, for these reasons.
@@ -98,6 +101,8 @@ pub enum EventKind {
     InStep,
     /// See [`Event::FlagsGone`].
     FlagsGone,
+    /// See [`Event::FlagsDiffer`].
+    FlagsDiffer,
     /// See [`Event::Finalized`].
     Finalized,
     /// See [`Event::FinalizationRefused`].
@@ -137,6 +142,7 @@ impl Event {
             Self::BrokersTold => EventKind::BrokersTold,
             Self::InStep => EventKind::InStep,
             Self::FlagsGone => EventKind::FlagsGone,
+            Self::FlagsDiffer(_) => EventKind::FlagsDiffer,
             Self::Finalized => EventKind::Finalized,
             Self::FinalizationRefused(_) => EventKind::FinalizationRefused,
             Self::Failed(error) => match error.kind() {

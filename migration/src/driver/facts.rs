@@ -70,19 +70,7 @@ impl Facts {
 
     /// Who disagrees about the flag, a sentence each, and what must become of it.
     pub(super) fn disagreement(&self) -> Vec<String> {
-        let mut sentences = self.peers.disagreeing.clone();
-        let own = if self.own { "has" } else { "lacks" };
-        sentences.push(match self.log {
-            LogFinding::Migration => format!(
-                "this controller {own} zookeeper.metadata.migration.enable, and nothing is finalized until no controller \
-                 has it"
-            ),
-            _ => format!(
-                "this controller {own} zookeeper.metadata.migration.enable, and a migration starts once every controller \
-                 has it"
-            ),
-        });
-        sentences
+        self.peers.disagreement(self.own, self.log == LogFinding::Migration)
     }
 }
 
@@ -105,6 +93,18 @@ impl Peers {
     pub fn unknown() -> Self {
         let disagreeing = vec!["what the other controllers announce can't be told now".to_owned()];
         Self { flags: PeerFlags::Mixed, disagreeing }
+    }
+
+    /// Who disagrees about the flag, a sentence each, and what must become of it: once everything is `copied`, and before.
+    pub(crate) fn disagreement(&self, own: bool, copied: bool) -> Vec<String> {
+        let own = if own { "has" } else { "lacks" };
+        let then = if copied {
+            "nothing is finalized until no controller has it"
+        } else {
+            "a migration starts once every controller has it"
+        };
+        let ours = format!("this controller {own} zookeeper.metadata.migration.enable, and {then}");
+        self.disagreeing.iter().cloned().chain([ours]).collect()
     }
 
     /// Judges what the voters announce. `voters` may hold ourselves, who know our own flag best. With the flag all of

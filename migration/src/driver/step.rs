@@ -118,6 +118,11 @@ impl Driver {
             }
             // Another verdict takes the place of the last one. A failure stays the reason until something moves.
             Event::BrokersJudged(Readiness::Ready { .. }) if self.failed_by.is_none() => self.progress(),
+            Event::FlagsDiffer(warnings) => {
+                let agreed = warnings.is_empty();
+                self.decision = Some(if agreed { Decision::DualWrite } else { Decision::DualWriteDisagreed });
+                self.warnings = warnings;
+            }
             Event::FlagsGone => {
                 self.decision = Some(Decision::DualWriteToFinalize);
                 self.warnings.clear();

@@ -120,6 +120,7 @@ pub const TRANSITIONS: &[Transition] = &[
     reclaim(S::DualWrite, On::FailedForNow),
     reclaim(S::DualWrite, On::FailedClaim),
     reclaim(S::DualWrite, On::Deposed),
+    row(S::DualWrite, On::FlagsDiffer, S::DualWrite, &[Report]),
     // The end of it. Whatever forbids it is asked again; nobody is left without dual writing meanwhile.
     row(S::DualWrite, On::FlagsGone, S::DualWrite, &[Finalize]),
     row(S::DualWrite, On::FinalizationRefused, S::DualWrite, &[Report, RetryLater]),

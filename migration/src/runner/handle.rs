@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use broker_registry::{
     BrokerSessions, Heartbeat, RegistrationRefusal, RegistrationRequest, ResponseError, Surroundings,
 };
-use metadata_core::error::{Error, ErrorKind, Result};
+use metadata_core::error::{Error, ErrorKind, Outcome, Result};
 use metadata_core::id::NodeId;
 use metadata_core::image::MetadataImage;
 use metadata_core::log::MetadataLog;
@@ -80,26 +80,32 @@ impl MigrationHandle {
     /// Not applied, `Unavailable`: nothing is dual-written now, or ZooKeeper could not be compared. Unknown: dual writing
     /// stopped before the answer; the migration state in the status tells what came of it.
     pub async fn finalize(&self, options: FinalizeOptions) -> Result<Finalization> {
-        let now = || {
-            let status = self.status.borrow();
-            (status.state, status.log_state, status.log_end)
+        // Once it is done it stays done, whoever did it.
+        let done = || {
+            let image = self.log.image();
+            let finalized = image.zk_migration_state() == ZkMigrationState::PostMigration;
+            finalized.then(|| Finalization::Done(image.position()))
         };
-        let (state, log_state, log_end) = now();
-        if log_state == ZkMigrationState::PostMigration {
-            return Ok(Finalization::Done(log_end));
+        if let Some(done) = done() {
+            return Ok(done);
         }
+        let state = self.status.borrow().state;
         if state != State::DualWrite {
             return Err(not_dual_writing(state));
         }
         let (answer, answered) = oneshot::channel();
         let asked = self.words.send(Word::Finalize(options, answer)).await;
         asked.map_err(|_| Error::not_applied(ErrorKind::Unavailable, "the migration has been stopped"))?;
-        answered.await.unwrap_or_else(|_| {
-            Err(Error::unknown(
-                ErrorKind::Unavailable,
-                "dual writing stopped before the migration was finalized, or just then; `status` tells which",
-            ))
-        })
+        match answered.await {
+            Ok(Err(error)) if error.outcome() == Outcome::NotApplied => done().ok_or(error),
+            Ok(answer) => answer,
+            Err(_) => done().ok_or_else(|| {
+                Error::unknown(
+                    ErrorKind::Unavailable,
+                    "dual writing stopped before the migration was finalized, or just then; `status` tells which",
+                )
+            }),
+        }
     }
 
     /// A broker asks to be registered. It is in the log once an image has its incarnation id; the epoch to answer with is that

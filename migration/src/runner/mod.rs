@@ -33,7 +33,7 @@ use self::handle::Word;
 use self::order::{Claim, Shared, Work};
 use self::registry::{Registering, Registry, registered};
 use self::watched::{Voters, Watched, next_brokers, next_voters};
-use crate::driver::{Answer, Decision, Driver, Effect, Event, Order, PeerFlags, Peers, State};
+use crate::driver::{Answer, Decision, Driver, Effect, Event, Order, PeerFlags, State};
 use crate::dual_write::{Acknowledged, DualWriteProgress, FinalizeRequest, Request};
 use crate::finalization::{Finalization, FinalizeOptions, blockers, not_dual_writing};
 use crate::ports::Ports;
@@ -196,11 +196,13 @@ impl Migration {
                 _ = log.committed(log_end) => None,
             };
             let Some(answer) = answer else { continue };
-            if self.driver.is_current(&answer) {
-                self.note(&answer.event);
-            }
-            for order in self.step(answer) {
-                self.carry_out(order, &mut under_way);
+            let before = self.driver.state;
+            self.take(answer, &mut under_way);
+            if self.driver.state == State::DualWrite && before != State::DualWrite {
+                // Voters may have changed since the decision, when there was nothing that they could end.
+                if let Some(news) = self.flags_look_otherwise() {
+                    self.take(news, &mut under_way);
+                }
             }
             let (leadership, decision) = (self.driver.leadership, self.driver.decision);
             let running = self.registering.take();
@@ -211,6 +213,15 @@ impl Migration {
     /// Whether nothing of ZooKeeper concerns us any more, or ever did: it may be switched off, and nobody minds.
     fn is_over(&self) -> bool {
         matches!(self.driver.decision, Some(Decision::Finalized | Decision::PlainKRaft))
+    }
+
+    fn take(&mut self, answer: Answer, under_way: &mut Option<UnderWay>) {
+        if self.driver.is_current(&answer) {
+            self.note(&answer.event);
+        }
+        for order in self.step(answer) {
+            self.carry_out(order, under_way);
+        }
     }
 
     /// One step of the driver, and what a status tells of it.
@@ -303,38 +314,50 @@ impl Migration {
         self.assessment = self.shared.registry.assess_now(&self.shared.log.image());
     }
 
-    /// Takes what the voters announce. Whoever waits for them looks again at once; whoever dual-writes without the flag
-    /// learns that nobody has it any more.
+    /// Takes what the voters announce, or that it can't be told.
     fn voters_changed(&mut self, voters: Result<Voters>) -> Option<Answer> {
-        let now = match voters {
-            Ok(now) => now,
+        match voters {
+            Ok(now) => {
+                self.shared.registry.voters_changed(&now, self.driver.leadership.map(|leadership| leadership.id));
+                self.shared.voters.send_replace(Watched::Known(now));
+            }
             Err(error) => {
                 let text = crate::failure::chain(&error);
-                tracing::warn!(error = text, "what the controllers announce can't be told now");
-                self.shared.voters.send_replace(Watched::Lost(error.kind(), text));
-                return None;
+                let before = self.shared.voters.send_replace(Watched::Lost(error.kind(), text.clone()));
+                // One that stays away is said once.
+                if !matches!(before, Watched::Lost(_, said) if said == text) {
+                    tracing::warn!(error = text, "what the controllers announce can't be told now");
+                }
             }
-        };
-        self.shared.voters.send_replace(Watched::Known(now.clone()));
-        self.shared.registry.voters_changed(&now, self.driver.leadership.map(|leadership| leadership.id));
-        let leadership = self.driver.leadership?;
-        match self.driver.state {
-            State::WaitForControllerQuorum => self.hurry(true),
-            State::DualWrite if !self.options.migration_enable => {
-                let gone = self.peers_leaving(&now, leadership).flags == PeerFlags::Nowhere;
-                gone.then(|| Answer { epoch: self.driver.epoch(), event: Event::FlagsGone })
-            }
-            _ => None,
         }
+        self.flags_look_otherwise()
     }
 
-    /// The other voters as leaving the migration judges them.
-    fn peers_leaving(&self, voters: &Voters, leadership: KraftLeadership) -> Peers {
-        Peers::of(
-            voters,
-            &order::expected_of_controllers(&self.shared.log.image(), leadership.id, &self.options),
-            false,
-        )
+    /// What the voters say may have changed: whoever waits for them looks again at once. Whoever dual-writes learns how they
+    /// disagree now, and without the flag that nobody has it any more.
+    fn flags_look_otherwise(&mut self) -> Option<Answer> {
+        let leadership = self.driver.leadership?;
+        let own = self.options.migration_enable;
+        let known = matches!(&*self.shared.voters.borrow(), Watched::Known(_));
+        match self.driver.state {
+            State::WaitForControllerQuorum => return self.hurry(known),
+            State::DualWrite => {}
+            _ => return None,
+        }
+        let expected = order::expected_of_controllers(&self.shared.log.image(), leadership.id, &self.options);
+        let peers = self.shared.voters.borrow().peers(&expected, own);
+        if !own && peers.flags == PeerFlags::Nowhere {
+            let known = self.driver.decision == Some(Decision::DualWriteToFinalize);
+            return if known {
+                self.hurry(true)
+            } else {
+                Some(Answer { epoch: self.driver.epoch(), event: Event::FlagsGone })
+            };
+        }
+        let agreed = own && peers.flags == PeerFlags::Everywhere;
+        let warnings = if agreed { Vec::new() } else { peers.disagreement(own, true) };
+        let news = warnings != self.driver.warnings;
+        news.then(|| Answer { epoch: self.driver.epoch(), event: Event::FlagsDiffer(warnings) })
     }
 
     /// Makes the next attempt due at once, if one is planned.
@@ -374,10 +397,7 @@ impl Migration {
         let migration_options = self.options.clone();
         let guard = move |image: &MetadataImage| {
             let expected = order::expected_of_controllers(image, id, &migration_options);
-            let peers = match &*voters.borrow() {
-                Watched::Known(voters) => Peers::of(voters, &expected, false),
-                Watched::NotYet | Watched::Lost(..) => Peers::unknown(),
-            };
+            let peers = voters.borrow().peers(&expected, false);
             match &*brokers.borrow() {
                 Watched::Known(present) => blockers(image, Some(present), &peers, options),
                 Watched::NotYet | Watched::Lost(..) => blockers(image, None, &peers, options),
@@ -444,7 +464,7 @@ impl Migration {
             Effect::BootstrapKRaft => shared.bootstrap(claim, leadership, options, ZkMigrationState::None),
             Effect::BootstrapMigration => shared.bootstrap(claim, leadership, options, ZkMigrationState::PreMigration),
             Effect::JudgeBrokers => shared.judge_brokers(claim),
-            Effect::Rehearse => shared.rehearse(claim),
+            Effect::Rehearse => shared.rehearse(claim, leadership, options),
             Effect::Claim => shared.claim(leadership),
             Effect::Copy => shared.copy(claim, leadership),
             Effect::Sync => shared.sync(claim, leadership),
@@ -479,7 +499,9 @@ async fn finalization_answered(finalizing: &mut Option<Finalizing>) -> (Option<K
             Some(Event::FinalizationRefused(blockers.iter().map(ToString::to_string).collect()))
         }
         Ok(Err(error)) => Some(Event::FinalizationRefused(vec![crate::failure::chain(&error)])),
-        Ok(Ok(Finalization::Done(_))) | Err(_) => None,
+        // Dropped. Had the dual writer ended, its last word would have come first: so it had no room for the request.
+        Err(_) => Some(Event::FinalizationRefused(vec!["dual writing has too many other requests now".to_owned()])),
+        Ok(Ok(Finalization::Done(_))) => None,
     };
     (*epoch, event)
 }

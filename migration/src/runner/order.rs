@@ -20,7 +20,7 @@ use super::options::MigrationOptions;
 use super::registry::Registry;
 use super::watched::{Voters, Watched};
 use crate::copy::{CopyProgress, copy, rehearse};
-use crate::driver::{Decision, Event, Facts, LogFinding, MarkerFinding, Peers};
+use crate::driver::{Decision, Event, Facts, LogFinding, MarkerFinding};
 use crate::dual_write::{Acknowledged, DualWriteProgress, DualWriter, Ended, Request, image_at, led_by_another};
 
 /// What is passed from order to order: the writer of the present claim, and the image that ZooKeeper then holds.
@@ -82,9 +82,12 @@ impl Shared {
         self.log.end().await?;
         let image = self.log.image();
         let (log, own) = (LogFinding::of(&image), options.migration_enable);
-        let voters = Watched::present(self.voters.subscribe(), "what the controllers announce").await?;
-        let expected = expected_of_controllers(&image, leadership.id, options);
-        let peers = Peers::of(&voters, &expected, own);
+        let mut voters = self.voters.subscribe();
+        // What the others say changes nothing here, and they may be gone for good.
+        if !matches!(log, LogFinding::Post | LogFinding::Born) {
+            Watched::first(&mut voters).await;
+        }
+        let peers = voters.borrow().peers(&expected_of_controllers(&image, leadership.id, options), own);
         let mut facts = Facts { log, own, peers, marker: MarkerFinding::NotAsked, refusal: None };
         if facts.decision() == Decision::LookAtZooKeeper {
             let survey = self.zookeeper.survey(&leadership, &self.expected()).await;
@@ -132,14 +135,19 @@ impl Shared {
         Box::pin(async move { (event(self.judge().await), claim) })
     }
 
-    /// The order to read everything as the copy would.
-    pub(super) fn rehearse(self, claim: Claim) -> Work {
+    /// The order to read everything as the copy would. What led here may be long ago by its end, so all of it is asked
+    /// again.
+    pub(super) fn rehearse(self, claim: Claim, leadership: KraftLeadership, options: &MigrationOptions) -> Work {
+        let options = options.clone();
         let rehearsing = async move {
             rehearse(&*self.zookeeper).await?;
-            Ok(match self.judge().await? {
-                Event::BrokersJudged(Readiness::Ready { .. }) => Event::Rehearsed,
-                waiting => waiting,
-            })
+            let judged = self.judge().await?;
+            if !matches!(judged, Event::BrokersJudged(Readiness::Ready { .. })) {
+                return Ok(judged);
+            }
+            let facts = self.facts(leadership, &options).await?;
+            let still = facts.decision() == Decision::WaitForBrokers;
+            Ok(if still { Event::Rehearsed } else { Event::Surveyed(facts) })
         };
         Box::pin(async move { (event(rehearsing.await), claim) })
     }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use broker_registry::ExpectedOfControllers;
 use futures::future::BoxFuture;
 use metadata_core::brokers::{BrokerIds, BrokerPresence};
 use metadata_core::controllers::{ControllerAnnouncement, Controllers};
@@ -12,8 +13,13 @@ use metadata_core::error::{Error, ErrorKind, Result};
 use metadata_core::id::NodeId;
 use tokio::sync::watch;
 
+use crate::driver::Peers;
+
 pub(super) type Brokers = BTreeMap<NodeId, BrokerPresence>;
 pub(super) type Voters = BTreeMap<NodeId, Option<ControllerAnnouncement>>;
+
+/// How long a decision waits for the first report about the voters.
+const VOTERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a watch reports, as far as we know.
 pub(super) enum Watched<T> {
@@ -35,6 +41,24 @@ impl<T: Clone> Watched<T> {
             Ok(Self::Lost(kind, reason)) => Err(unknown(*kind, reason)),
             Ok(Self::NotYet) | Err(_) => Err(unknown(ErrorKind::Unavailable, "the watch has ended")),
         }
+    }
+}
+
+impl Watched<Voters> {
+    /// The voters other than this one, as entering the migration judges them (`own`), or leaving it. What can't be told
+    /// agrees with nobody.
+    pub(super) fn peers(&self, expected: &ExpectedOfControllers, own: bool) -> Peers {
+        match self {
+            Self::Known(voters) => Peers::of(voters, expected, own),
+            Self::NotYet | Self::Lost(..) => Peers::unknown(),
+        }
+    }
+
+    /// Waits for the first report or failure, but not for long: a decision can be made without.
+    pub(super) async fn first(watched: &mut watch::Receiver<Self>) {
+        let seen = watched.wait_for(|watched| !matches!(watched, Self::NotYet));
+        // Either way the caller looks at what is there.
+        let _ = tokio::time::timeout(VOTERS_WITHIN, seen).await;
     }
 }
 

@@ -55,13 +55,16 @@ impl AssignedReplicas for NoReplicas {
 }
 
 /// What the voters announce.
-pub(crate) struct Announced(watch::Receiver<BTreeMap<NodeId, Option<ControllerAnnouncement>>>);
+pub(crate) struct Announced(watch::Receiver<BTreeMap<NodeId, Option<ControllerAnnouncement>>>, Arc<Calls>);
 
 #[async_trait]
 impl Controllers for Announced {
     async fn next(&mut self) -> Result<BTreeMap<NodeId, Option<ControllerAnnouncement>>> {
         if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;
+        }
+        if ports::take(&self.1.voters_failing) {
+            return Err(Error::not_applied(ErrorKind::Invalid, "nobody answers for the voters"));
         }
         Ok(self.0.borrow().clone())
     }
@@ -122,7 +125,7 @@ impl Cluster {
         voters.mark_changed();
         let ports = Ports {
             projection: Arc::new(ports::Compared(self.store.clone(), Arc::clone(&self.calls))),
-            controllers: Box::new(Announced(voters)),
+            controllers: Box::new(Announced(voters, Arc::clone(&self.calls))),
             log: Arc::new(ports::Log(self.log.clone(), Arc::clone(&self.calls))),
             zookeeper: Arc::new(ports::Store(self.store.clone(), Arc::clone(&self.calls))),
             broker_ids: Box::new(Brokers(broker_ids)),

@@ -35,6 +35,12 @@ pub(crate) struct Calls {
     pub(crate) news: watch::Sender<bool>,
     /// Whether loads go on.
     pub(crate) loading: watch::Sender<bool>,
+    /// Whether claims go on.
+    pub(crate) claiming: watch::Sender<bool>,
+    /// Whether comparisons go on.
+    pub(crate) comparing: watch::Sender<bool>,
+    /// So many looks at what the voters announce fail.
+    pub(crate) voters_failing: AtomicUsize,
     /// So many claims are refused as if ZooKeeper were away.
     pub(crate) claims_failing: AtomicUsize,
     /// So many surveys too.
@@ -51,7 +57,7 @@ pub(crate) struct Calls {
 }
 
 /// Takes one off a count. Whether there was one.
-fn take(count: &AtomicUsize) -> bool {
+pub(crate) fn take(count: &AtomicUsize) -> bool {
     count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
 }
 
@@ -69,6 +75,9 @@ impl Calls {
             stopped: watch::Sender::new(None),
             news: watch::Sender::new(true),
             loading: watch::Sender::new(true),
+            claiming: watch::Sender::new(true),
+            comparing: watch::Sender::new(true),
+            voters_failing: AtomicUsize::new(0),
             claims_failing: AtomicUsize::new(0),
             surveys_failing: AtomicUsize::new(0),
             append_refused: AtomicUsize::new(0),
@@ -93,6 +102,13 @@ impl Calls {
         let mut stopped = self.stopped.subscribe();
         let call = stopped.wait_for(Option::is_some).await.expect("the sender is ours");
         call.expect("it was waited for")
+    }
+
+    /// Returns once this call was made.
+    pub(crate) async fn called(&self, call: &str) {
+        while self.count(call) == 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn note(&self, call: &'static str) {
@@ -224,6 +240,7 @@ impl MetadataStore for Store {
 
     async fn claim(&self, leadership: &KraftLeadership, expected: &Expected) -> Result<Claimed> {
         self.1.pass("claim").await;
+        self.1.claiming.subscribe().wait_for(|claiming| *claiming).await.expect("the sender is ours");
         if take(&self.1.claims_failing) {
             return Err(Error::unknown(ErrorKind::Unavailable, "the server can't be reached"));
         }
@@ -246,6 +263,7 @@ impl Projection for Compared {
     async fn compare(&self, image: &MetadataImage, _differences_max: usize) -> Result<Comparison> {
         self.1.pass("compare").await;
         let equal = self.0.image().same_metadata(image) && !take(&self.1.differing);
+        self.1.comparing.subscribe().wait_for(|comparing| *comparing).await.expect("the sender is ours");
         let counts = FamilyCounts { compared: 1, divergent: u64::from(!equal), ..FamilyCounts::default() };
         Ok(Comparison { families: [("all".to_owned(), counts)].into(), ..Comparison::default() })
     }
