@@ -156,7 +156,7 @@ pub fn registrations(view: &ClusterView<'_>) -> Registrations {
 /// Whether brokers in ZooKeeper mode are registered at all.
 fn migrates(view: &ClusterView<'_>) -> bool {
     let state = view.image.zk_migration_state();
-    view.settings.migration_enabled
+    view.takes_part(state)
         && view.metadata_version().supports_zk_migration_state()
         && matches!(state, ZkMigrationState::PreMigration | ZkMigrationState::Migration)
 }

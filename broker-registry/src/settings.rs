@@ -46,7 +46,8 @@ pub struct RegistrySettings {
     pub cluster_id: String,
     /// What the log is at, or will be started with. A level in the log goes before it.
     pub metadata_version: MetadataVersion,
-    /// `zookeeper.metadata.migration.enable` of this controller.
+    /// `zookeeper.metadata.migration.enable` of this controller. Once everything is copied it keeps no broker out: the
+    /// migration goes on until it is finalized, whoever leads.
     pub migration_enabled: bool,
     /// The controller's `inter.broker.listener.name`, in upper case: where brokers in ZooKeeper mode are reached. `None`
     /// when nobody sends them anything.

@@ -7,6 +7,7 @@ use metadata_core::brokers::BrokerPresence;
 use metadata_core::id::NodeId;
 use metadata_core::image::{BrokerRegistration, MetadataImage};
 use metadata_core::metadata_version::MetadataVersion;
+use metadata_core::record::ZkMigrationState;
 
 use crate::incarnation::watched_czxid;
 use crate::registration::ResponseError;
@@ -49,6 +50,12 @@ impl<'a> ClusterView<'a> {
     /// The log's metadata version, or the one that it will be started with.
     pub fn metadata_version(&self) -> MetadataVersion {
         self.image.features().metadata_version().unwrap_or(self.settings.metadata_version)
+    }
+
+    /// Whether this controller takes part in a migration whose log says `state`: to begin it needs the flag, to go on with
+    /// it needs nothing.
+    pub(crate) fn takes_part(&self, state: ZkMigrationState) -> bool {
+        self.settings.migration_enabled || state == ZkMigrationState::Migration
     }
 
     /// The broker's entry in `/brokers/ids`.

@@ -75,7 +75,7 @@ fn check_mode(request: &RegistrationRequest, view: &ClusterView<'_>) -> Verdict 
     let state = view.image.zk_migration_state();
     let version = view.metadata_version();
     match (request.is_migrating_zk_broker, state) {
-        (true, _) if !view.settings.migration_enabled => Err(RegistrationRefusal::MigrationDisabled),
+        (true, state) if !view.takes_part(state) => Err(RegistrationRefusal::MigrationDisabled),
         (true, _) if !version.supports_zk_migration_state() => Err(RegistrationRefusal::MetadataVersionTooOld(version)),
         (true, ZkMigrationState::PreMigration | ZkMigrationState::Migration) => Ok(()),
         (true, state) => Err(RegistrationRefusal::NoMigration(state)),

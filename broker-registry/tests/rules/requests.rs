@@ -81,7 +81,16 @@ fn each_rule_refuses_with_kafkas_error() {
             |w, r| r.id = *w.settings.controllers.first().unwrap(),
             Some((Refusal::HasAControllersId, 119)),
         ),
-        ("flag off", zk(), |w, _| w.settings.migration_enabled = false, Some((Refusal::MigrationDisabled, 102))),
+        ("flag off, all is copied", zk(), |w, _| w.settings.migration_enabled = false, None),
+        (
+            "flag off, before the copy",
+            zk(),
+            |w, _| {
+                w.settings.migration_enabled = false;
+                w.append(&[VersionedRecord::new(ZkMigrationState::PreMigration.to_record(), 0)]);
+            },
+            Some((Refusal::MigrationDisabled, 102)),
+        ),
         ("flag off, KRaft", kraft(), |w, _| w.settings.migration_enabled = false, None),
         (
             "before 3.4-IV0",

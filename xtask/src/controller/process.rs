@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use broker_registry::Service;
 use fencing::QuorumIdentity;
 use metadata_core::controllers::ControllerAnnouncement;
-use metadata_core::error::{Error, ErrorKind};
+use metadata_core::error::{Error, ErrorKind, Outcome};
 use metadata_core::id::{NodeId, TimestampMs};
 use metadata_core::leadership::Fence;
 use metadata_core::log::MetadataLog as _;
@@ -405,8 +405,12 @@ impl Controller {
         let asked = self.handle.finalize(FinalizeOptions { despite_brokers }).await;
         let asked = asked.map_err(|error| {
             let status = self.watch().borrow().clone();
+            let what = match error.outcome() {
+                Outcome::NotApplied => "the migration is not finalized",
+                Outcome::Unknown => "it is not known whether the migration is finalized",
+            };
             Failure::from(error)
-                .while_doing("the migration is not finalized")
+                .while_doing(what)
                 .whys(reasons_of(&status))
                 .next("ask `status` why, and wait for DUAL_WRITE")
         })?;
