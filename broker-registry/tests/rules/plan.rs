@@ -121,7 +121,7 @@ fn nothing_is_written_because_of_zookeeper_unless_a_migration_goes_on() {
         assert_eq!(world.registered(1).is_some(), state == Migration, "{state} without the flag");
         world.go(1);
         world.settle();
-        assert!(world.registered(1).is_none_or(|it| it.fenced), "{state} without the flag");
+        assert!(world.registered(1).is_none_or(|(fenced, _)| fenced), "{state} without the flag");
     }
     // A log that was not started yet would count as started if anything were in it.
     let mut world = World::new();
