@@ -6,16 +6,24 @@ use fencing::SyncState;
 use metadata_core::error::ErrorKind;
 use metadata_core::record::ZkMigrationState;
 use migration::State;
+use migration::finalization::{Blocker, Finalization, FinalizeOptions};
 use tokio::time::Instant;
 
 use super::invariants::Completion;
 use super::mistake::Mistake;
 use super::net::Link;
 use super::truth::MarkerNode;
-use super::world::World;
+use super::world::{World, announced};
 
 /// Virtual time in which it must be over once nothing fails any more.
 const FINISHES_WITHIN: Duration = Duration::from_secs(60);
+
+/// Histories that are finalized, of those that may be.
+const FINALIZED_PERCENT: u32 = 40;
+
+/// Elections after the end, and how long each leader is watched: longer than a claim and a sync take.
+const LEADERS_AFTER_THE_END: u32 = 3;
+const TICKS_OF_A_LEADER: u32 = 100;
 
 impl World {
     /// Lets it finish. Returns how it ended.
@@ -34,6 +42,9 @@ impl World {
                 self.net.state().trace.count(end, format_args!("{}", self.log.image.position()));
                 if end == "finished" {
                     self.compare(self.log.image.position(), Completion::Sync).await?;
+                    if self.broken.is_none() && self.random.percent(FINALIZED_PERCENT) {
+                        return self.finalize().await;
+                    }
                 }
                 return Ok(end.to_owned());
             }
@@ -41,6 +52,52 @@ impl World {
         let how = self.standstill();
         self.breaks("MIG-11", &how);
         Ok("broken".to_owned())
+    }
+
+    /// Ends the migration too, once every flag is gone, and lets others lead after it.
+    async fn finalize(&mut self) -> Result<String, String> {
+        self.net.state().trace.event("every flag goes");
+        self.flags.send_replace(announced(false));
+        let deadline = Instant::now() + FINISHES_WITHIN;
+        let mut why = String::new();
+        while self.log.state() != ZkMigrationState::PostMigration {
+            if Instant::now() >= deadline {
+                self.breaks("MIG-11", &format!("the migration is not finalized: {why}"));
+                return Ok("broken".to_owned());
+            }
+            let Some(node) = self.quorum.leader().leader.and_then(|leader| self.nodes.get(&leader)) else { continue };
+            let handle = node.handle.clone();
+            let despite_brokers = FinalizeOptions { despite_brokers: true };
+            let asked = tokio::spawn(async move { handle.finalize(despite_brokers).await });
+            while !asked.is_finished() && Instant::now() < deadline && self.broken.is_none() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                self.traffic().await?;
+            }
+            if self.broken.is_some() {
+                return Ok("broken".to_owned());
+            }
+            match asked.await.map_err(|error| error.to_string())? {
+                Ok(Finalization::Done(_)) => {}
+                Ok(Finalization::Refused(blockers)) => {
+                    let strangers = self.disturbed || !self.foreign.is_empty();
+                    if strangers && blockers.iter().all(|blocker| matches!(blocker, Blocker::Divergent { .. })) {
+                        return Ok("finished, and not finalized over what strangers wrote".to_owned());
+                    }
+                    why = blockers.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                }
+                Err(error) => why = error.to_string(),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.net.state().trace.count("finalized", format_args!("{}", self.log.image.position()));
+        for _ in 0..LEADERS_AFTER_THE_END {
+            self.elect_one();
+            for _ in 0..TICKS_OF_A_LEADER {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                self.traffic().await?;
+            }
+        }
+        Ok(if self.broken.is_some() { "broken" } else { "finalized" }.to_owned())
     }
 
     fn heal(&mut self) {

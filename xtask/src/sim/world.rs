@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use broker_registry::Service;
 use metadata_core::contract::{LogMutant, MemLog, Workload};
-use metadata_core::controllers::ControllerAnnouncement;
+use metadata_core::controllers::{ControllerAnnouncement, Controllers};
 use metadata_core::id::{NodeId, Offset, Position, TimestampMs};
 use metadata_core::log::MetadataLog as _;
 use metadata_core::metadata_version::MetadataVersionRange;
-use migration::{FixedVoters, Migration, MigrationHandle, MigrationOptions, Ports, RetryPolicy, State};
+use migration::{Migration, MigrationHandle, MigrationOptions, Ports, RetryPolicy, State};
 use store_zk::testkit::fake::FakeZooKeeper;
 use store_zk::{ZkBrokerIds, ZkStore, ZkStoreOptions};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -52,8 +54,12 @@ pub(super) struct Down {
     pub(super) until: Instant,
 }
 
+type Announcements = BTreeMap<NodeId, Option<ControllerAnnouncement>>;
+
 pub(super) struct World {
     pub(super) seed: u64,
+    /// What the controllers announce.
+    pub(super) flags: watch::Sender<Announcements>,
     pub(super) random: Random,
     pub(super) net: Arc<Net>,
     pub(super) quorum: Quorum,
@@ -94,12 +100,34 @@ fn virtual_time() -> TimestampMs {
     TimestampMs(i64::try_from((now - began).as_millis()).unwrap_or(i64::MAX))
 }
 
-/// What every controller says of itself.
-fn announcement() -> ControllerAnnouncement {
-    ControllerAnnouncement {
-        migration_enabled: true,
+/// What every controller says of itself, with or without the flag.
+pub(super) fn announced(migration_enabled: bool) -> Announcements {
+    let announcement = ControllerAnnouncement {
+        migration_enabled,
         metadata_versions: MetadataVersionRange::production(),
         zookeeper_fingerprint: None,
+    };
+    VOTERS.map(|id| (id, Some(announcement.clone()))).into()
+}
+
+/// Tells a controller what all announce.
+struct Announced(watch::Receiver<Announcements>);
+
+impl Announced {
+    fn of(flags: &watch::Sender<Announcements>) -> Self {
+        let mut receiver = flags.subscribe();
+        receiver.mark_changed();
+        Self(receiver)
+    }
+}
+
+#[async_trait]
+impl Controllers for Announced {
+    async fn next(&mut self) -> metadata_core::error::Result<Announcements> {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        Ok(self.0.borrow_and_update().clone())
     }
 }
 
@@ -134,6 +162,7 @@ impl World {
         let mistake = Mistake::draw(&mut random, chances.steps);
         let mut world = Self {
             seed,
+            flags: watch::Sender::new(announced(true)),
             decisive: Decisive::from(&net.now()),
             log: LogTruth { extent: log.extent(), image: log.image() },
             seen_multis: zookeeper.multi_count(),
@@ -175,7 +204,7 @@ impl World {
             }),
             zookeeper: Arc::new(SimStore { inner: Arc::clone(&store), watched: Arc::clone(&watched) }),
             projection: Arc::<ZkStore>::clone(&store),
-            controllers: Box::new(FixedVoters::new(VOTERS.map(|id| (id, announcement())))),
+            controllers: Box::new(Announced::of(&self.flags)),
             broker_ids: Box::new(ZkBrokerIds::new(Arc::new(connector()))),
             assigned_replicas: store,
         };
