@@ -56,6 +56,10 @@ impl Life {
         }
         let again = self.cluster.ask("rollback", &[]).await?;
         let mut broken = self.not_given_back(&again);
+        let stage = self.rollback_stage().await?;
+        if stage != "GIVEN_BACK, sealed" {
+            broken.push(format!("the rollback is over, and its stage is {stage}"));
+        }
         broken.extend(self.refuses_to_migrate().await?);
         let given_back = EndState::read(&self.cluster.config, &self.cluster.data_dir).await?;
         let still_there = [MIGRATION, CONTROLLER].into_iter().filter(|path| given_back.has(path));
