@@ -12,6 +12,7 @@ use metadata_core::record::{ConfigRecord, VersionedRecord};
 use metadata_core::store::Txn;
 use serde::Serialize;
 use store_kraft::{KraftLog, KraftLogOptions, SEGMENT_BYTES_MIN};
+use store_zk::client::config::ZkSettings;
 use tokio::process::{Child, Command};
 
 use super::super::agreement::{Agreement, agreement, log_files};
@@ -20,7 +21,7 @@ use crate::cli::Failure;
 use crate::kafka::agree::TYPES_OF_OURS;
 use crate::kafka::{Kafka, Release};
 use crate::own::{end, finished, output, this_program, wait_for_dual_write};
-use crate::seed::Manifest;
+use crate::seed::{Blueprint, HeldBrokers, Manifest};
 
 /// How large the cluster is, and how many changes are made to it.
 struct Size {
@@ -33,6 +34,9 @@ const FULL: Size = Size { topics: "300", changes: "3000" };
 
 /// Changes that are asked for while files are copied and the controller is killed: more than can be made.
 const WITHOUT_END: &str = "1000000";
+
+/// The types of records that live brokers leave beside them.
+const TYPES_OF_BROKERS: [&str; 2] = ["BROKER_REGISTRATION_CHANGE_RECORD", "REGISTER_BROKER_RECORD"];
 
 /// A state in which a log was found.
 struct Found {
@@ -112,7 +116,8 @@ async fn ask(kafka: &Kafka, found: &[Found], findings: &mut Findings) -> Result<
         }
     }
     told.types = types.len();
-    let missing: Vec<_> = TYPES_OF_OURS.iter().filter(|name| !types.contains_key(**name)).collect();
+    let expected = TYPES_OF_OURS.iter().chain(&TYPES_OF_BROKERS);
+    let missing: Vec<_> = expected.filter(|name| !types.contains_key(**name)).collect();
     if !missing.is_empty() {
         findings.broken(format!("Kafka {}: no record of the types {missing:?} was there to be read", kafka.release()));
     }
@@ -127,9 +132,12 @@ fn findings_of(findings: &mut Findings, place: &str, differences: Vec<String>) {
 
 /// The log while it is written, after a kill, and closed: copies of each, and the closed one as it lies.
 async fn states(cluster: &Cluster, folder: &Path, size: &Size) -> Result<Vec<Found>, Failure> {
+    // Brokers live for as long as the first controller does, so that it registers and unfences them.
+    let held = cluster.hold_brokers().await?;
     let mut controller = cluster.start()?;
     let result = written_and_killed(cluster, &mut controller, folder, size).await;
     end(&mut controller).await;
+    held.release().await;
     let mut found = result?;
 
     // Mends what the kill left, and closes.
@@ -191,7 +199,7 @@ fn copied(files: &[PathBuf], into: &Path) -> Result<Vec<PathBuf>, Failure> {
 struct Cluster {
     config: PathBuf,
     data_dir: PathBuf,
-    cluster_id: String,
+    account: Manifest,
 }
 
 impl Cluster {
@@ -206,7 +214,17 @@ impl Cluster {
             .map_err(|error| Failure::failed("can't read the seed's account").because(&error))?;
         let account: Manifest = serde_json::from_str(&account)
             .map_err(|error| Failure::failed("the seed's account is none").because(&error))?;
-        Ok(Self { config, data_dir: folder.join("data"), cluster_id: account.cluster_id })
+        Ok(Self { config, data_dir: folder.join("data"), account })
+    }
+
+    /// Registers the brokers of the seed in ZooKeeper, as if they lived.
+    async fn hold_brokers(&self) -> Result<HeldBrokers, Failure> {
+        let blueprint =
+            Blueprint::new(self.account.options.clone()).map_err(|error| Failure::failed(error.to_string()))?;
+        let settings = ZkSettings::load(&self.config)
+            .map_err(|error| Failure::failed("the configuration can't be used").because(&error))?;
+        let connector = settings.client.connector()?;
+        HeldBrokers::register(connector.as_ref(), blueprint.brokers().collect(), settings.secure_acls).await
     }
 
     fn command(&self, verb: &str, arguments: &[&str]) -> Result<Command, Failure> {
@@ -225,7 +243,7 @@ impl Cluster {
 
     /// Adds records until a second segment is begun, takes a snapshot, and closes.
     async fn grow(&self) -> Result<(), Failure> {
-        let mut options = KraftLogOptions::new(&self.data_dir, NodeId(3000), &self.cluster_id);
+        let mut options = KraftLogOptions::new(&self.data_dir, NodeId(3000), &self.account.cluster_id);
         options.segment_bytes = SEGMENT_BYTES_MIN;
         let log = KraftLog::open(options).await?;
         let epoch = log.leadership(None).await?.epoch;

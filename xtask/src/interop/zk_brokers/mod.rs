@@ -4,6 +4,8 @@
 //! and, by dual write, to ZooKeeper. Then Kafka's tools and clients are asked. In the end the broker starts anew from what
 //! ZooKeeper holds; our controller goes, as on the way back, and the broker, controller again, is asked once more.
 //!
+//! The broker is registered in our log meanwhile, and anew when it starts anew; one that is too old for a migration is not.
+//!
 //! Topics are no part of the live rounds: brokers hear of them from a controller by requests, which ours does not send.
 
 mod asked;
@@ -15,6 +17,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
+use metadata_core::id::NodeId;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -33,12 +36,17 @@ const SHOWS_WITHIN: Duration = Duration::from_secs(45);
 /// How long a broker may take to become the controller.
 const ELECTED_WITHIN: Duration = Duration::from_secs(60);
 
+/// The only broker.
+const BROKER: NodeId = NodeId(0);
+
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What was found with the brokers of one release.
 #[derive(Debug, Default, Serialize)]
 struct Found {
     release: String,
+    /// Times that the broker was registered in our log: for each of its starts, or never.
+    registrations: usize,
     changes: usize,
     seen_by_running_broker: usize,
     lasting_changes: usize,
@@ -60,8 +68,9 @@ pub(super) async fn run(lab: &Lab, _options: PartOptions) -> Result<Findings, Fa
         let mut found = found.map_err(|failure| failure.while_doing(format!("with brokers of Kafka {release}")))?;
         found.seconds = (began.elapsed().as_secs_f64() * 10.0).round() / 10.0;
         findings.say(format!(
-            "Kafka {release}: {} changes, {} seen by the running broker; after its restart {} of the {} that last; verify: \
+            "Kafka {release}: registered {} times; {} changes, {} seen by the running broker; after its restart {} of the {} that last; verify: \
              divergent {} of {} znodes ({} more that such a broker writes by itself); {:.0} s",
+            found.registrations,
             found.changes,
             found.seen_by_running_broker,
             found.seen_after_restart,
@@ -93,6 +102,10 @@ async fn one_release(
     prepare(&cluster, &asked, brokers).await?;
     lab.note("our controller takes over");
     let ours = Ours::take_over(&cluster).await?;
+    let registered = match brokers {
+        Brokers::New => Some(ours.registered(BROKER, None).await?),
+        Brokers::Old => None,
+    };
 
     let mut round = Round { lab, asked: &asked, findings, release, brokers };
     let mut found = Found { release: release.to_string(), ..Found::default() };
@@ -123,6 +136,13 @@ async fn one_release(
     server.stop().await.map_err(failed("the broker does not stop"))?;
     server.restart().await.map_err(failed("the broker does not start from what ZooKeeper holds"))?;
     round.nothing_went_wrong("at its new start", &server.log());
+    match registered {
+        Some(earlier) => {
+            ours.registered(BROKER, Some(earlier)).await?;
+            found.registrations = 2;
+        }
+        None => ours.kept_out(BROKER).await?,
+    }
     round.verified("after the restart", &ours, &mut found).await?;
 
     lab.note("our controller goes, and the broker becomes the controller");

@@ -6,18 +6,27 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use metadata_core::id::{BrokerEpoch, NodeId};
+use metadata_core::image::BrokerRegistration;
 use serde_json::Value;
 use store_zk::client::ZkOp;
 use store_zk::client::config::ZkClientConfig;
 use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
 
 use super::super::{PASSWORD_ENCODER_SECRET, ZkModeCluster};
 use crate::cli::Failure;
+use crate::controller::LogOnDisk;
 use crate::kafka::{Properties, tail};
 use crate::own::{Counts, counted, end, finished, output, this_program, wait_for_dual_write};
 
 /// How long a controller may take to end once it was rolled back.
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long the log may take to have a broker that has just started.
+const REGISTERED_WITHIN: Duration = Duration::from_secs(60);
+
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Our controller, in dual write with the ZooKeeper of a cluster. Dropping it kills it.
 pub(in crate::interop) struct Ours {
@@ -61,6 +70,42 @@ impl Ours {
         let mut command = this_program(verb)?;
         command.arg("--data-dir").arg(&self.data_dir);
         Ok(command)
+    }
+
+    /// Waits until our log has a live broker as one in ZooKeeper mode, in a registration after `earlier`. Returns its epoch.
+    pub(in crate::interop) async fn registered(
+        &self,
+        id: NodeId,
+        earlier: Option<BrokerEpoch>,
+    ) -> Result<BrokerEpoch, Failure> {
+        let deadline = Instant::now() + REGISTERED_WITHIN;
+        loop {
+            let found = LogOnDisk::read(&self.data_dir, None)?.image.cluster().broker(id).cloned();
+            let is_new = |it: &BrokerRegistration| earlier.is_none_or(|earlier| it.epoch > earlier);
+            if let Some(it) = found.as_ref().filter(|it| it.is_migrating_zk_broker && !it.fenced && is_new(it)) {
+                return Ok(it.epoch);
+            }
+            if Instant::now() > deadline {
+                return Err(Failure::failed(format!("broker {id} runs, and is not registered in our log"))
+                    .why(format!("the log has {found:?}, its registration before was {earlier:?}"))
+                    .why(end_of(&self.said)));
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Sees that a broker which is too old for a migration is not in our log, and that `status` says why.
+    pub(in crate::interop) async fn kept_out(&self, id: NodeId) -> Result<(), Failure> {
+        let status = finished("status", self.command("status")?).await?;
+        let unready = status.get("unready").and_then(Value::as_array);
+        let said = unready.into_iter().flatten().find(|it| it.get("id").and_then(Value::as_i64) == Some(id.0.into()));
+        let reasons = said.and_then(|it| it.get("reasons")).map(Value::to_string).unwrap_or_default();
+        let registered = LogOnDisk::read(&self.data_dir, None)?.image.cluster().broker(id).is_some();
+        if reasons.contains("has inter.broker.protocol.version") && !registered {
+            return Ok(());
+        }
+        Err(Failure::failed(format!("broker {id} is too old, and is not kept out of our log by name"))
+            .why(format!("in our log: {registered}; `status` says {status}")))
     }
 
     /// Makes a change, given as it is typed behind `change`.
