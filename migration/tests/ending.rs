@@ -117,6 +117,7 @@ async fn by_the_operators_word_it_is_finalized_and_zookeeper_is_written_no_more(
         cluster.log.elect(CONTROLLER);
         let status = reach(&handle, |status| status.decision.is_some()).await;
         assert_eq!((status.state, status.reason), (State::Inactive, None), "flag {flag}");
+        assert!(matches!(&*status.warnings, [one] if one.contains("finalized")), "{:?}", status.warnings);
         end(handle, task).await;
         cluster.log.resign();
     }
@@ -174,6 +175,31 @@ async fn it_is_finalized_at_exactly_what_zookeeper_has_however_much_the_log_grow
     end(handle, task).await;
 }
 
+/// S63: somebody made a topic in the log before the copy was.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_holds_metadata_already_is_never_copied_into() {
+    let cluster = Cluster::new();
+    cluster.watch_reports(broker(1));
+    let (handle, task) = cluster.start(Service::None);
+    cluster.log.elect(CONTROLLER);
+    reach(&handle, |status| status.state == State::WaitForBrokers && status.reason.is_some()).await;
+    end(handle, task).await;
+    cluster.change(4, 30).await;
+    let before = cluster.log.image();
+    assert!(!before.topics().is_empty());
+    cluster.log.resign();
+
+    cluster.watch_reports(Ok(Default::default()));
+    let (handle, task) = cluster.start(Service::None);
+    cluster.log.elect(CONTROLLER);
+    let status = reach(&handle, |status| status.state == State::Blocked).await;
+    assert_eq!((status.decision, status.log_state), (Some(Decision::RefuseFilledLog), ZkMigrationState::PreMigration));
+    assert!(status.reason.is_some_and(|reason| reason.contains("freshly formatted directory")));
+    end(handle, task).await;
+    assert!(cluster.log.image().same_metadata(&before));
+    assert_eq!(cluster.calls.count("claim"), 0);
+}
+
 /// An outage of ZooKeeper before it was ever claimed is waited out, and said.
 #[tokio::test(start_paused = true)]
 async fn a_zookeeper_that_cannot_be_asked_is_asked_again() {
@@ -229,6 +255,7 @@ async fn a_new_cluster_without_the_flag_becomes_a_plain_one_and_asks_no_zookeepe
     cluster.log.elect(CONTROLLER);
     let status = reach(&handle, |status| status.decision == Some(Decision::PlainKRaft)).await;
     assert_eq!((status.state, status.reason, status.log_state), (State::Inactive, None, ZkMigrationState::None));
+    assert!(matches!(&*status.warnings, [one] if one.contains("created in KRaft mode")), "{:?}", status.warnings);
     assert!(cluster.log.image().features().metadata_version().is_some(), "it was bootstrapped");
     end(handle, task).await;
     assert_eq!(cluster.calls.count("survey"), 0);

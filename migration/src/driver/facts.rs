@@ -68,6 +68,21 @@ impl Facts {
         }
     }
 
+    /// What is said of settings that have no effect any more, or never had one (S72, S77): whoever is here has them.
+    pub(super) fn left_behind(&self) -> Option<&'static str> {
+        match self.decision() {
+            Decision::Finalized => Some(
+                "the migration is finalized, so this controller's ZooKeeper settings have no effect any more, \
+                 zookeeper.metadata.migration.enable among them: remove them",
+            ),
+            Decision::PlainKRaft => Some(
+                "this cluster was created in KRaft mode, so this controller's ZooKeeper settings have no effect: remove \
+                 them",
+            ),
+            _ => None,
+        }
+    }
+
     /// Who disagrees about the flag, a sentence each, and what must become of it.
     pub(super) fn disagreement(&self) -> Vec<String> {
         self.peers.disagreement(self.own, self.log == LogFinding::Migration)
@@ -191,7 +206,9 @@ impl MarkerFinding {
 
 #[cfg(test)]
 mod tests {
+    use metadata_core::image::MetadataDelta;
     use metadata_core::metadata_version::{MetadataVersion, MetadataVersionRange};
+    use metadata_core::record::{FeatureLevelRecord, MetadataRecord, RegisterBrokerRecord, TopicRecord};
 
     use super::*;
 
@@ -208,6 +225,37 @@ mod tests {
             id: NodeId(9),
             metadata_version: MetadataVersion::V3_9_IV0,
             zookeeper_fingerprint: None,
+        }
+    }
+
+    /// S63: registrations come before the copy; anything else that stands there no copy has put there.
+    #[test]
+    fn a_log_is_judged_by_its_state_and_by_what_it_holds() {
+        let name = MetadataVersion::FEATURE_NAME.to_owned();
+        let level = || -> MetadataRecord {
+            FeatureLevelRecord { name: name.clone(), feature_level: 21, ..Default::default() }.into()
+        };
+        let topic = || -> MetadataRecord { TopicRecord { name: "t".into(), ..Default::default() }.into() };
+        let broker = || -> MetadataRecord { RegisterBrokerRecord::default().into() };
+        let state = |state: ZkMigrationState| -> MetadataRecord { state.to_record().into() };
+        use ZkMigrationState::{Migration, PostMigration, PreMigration};
+        let table = [
+            (vec![], LogFinding::Empty),
+            (vec![broker()], LogFinding::Empty),
+            (vec![topic()], LogFinding::Born),
+            (vec![level()], LogFinding::Born),
+            (vec![level(), state(ZkMigrationState::None), topic()], LogFinding::Born),
+            (vec![level(), state(PreMigration)], LogFinding::Pre),
+            (vec![level(), state(PreMigration), broker()], LogFinding::Pre),
+            (vec![level(), state(PreMigration), broker(), topic()], LogFinding::PreFilled),
+            (vec![level(), state(Migration)], LogFinding::Migration),
+            (vec![level(), state(Migration), topic()], LogFinding::Migration),
+            (vec![level(), state(PostMigration), topic()], LogFinding::Post),
+        ];
+        for (records, finding) in table {
+            let mut delta = MetadataDelta::new(&MetadataImage::empty());
+            records.iter().for_each(|record| delta.replay(record).unwrap());
+            assert_eq!(LogFinding::of(delta.image()), finding, "{records:?}");
         }
     }
 

@@ -152,7 +152,7 @@ impl Driver {
         self.decision = Some(decision);
         self.warnings = match decision {
             Decision::DualWriteDisagreed => facts.disagreement(),
-            _ => Vec::new(),
+            _ => facts.left_behind().map(str::to_owned).into_iter().collect(),
         };
         if let Some(reason) = facts.waits_for() {
             self.setback(reason, facts.refusal.as_ref().map(Error::kind));

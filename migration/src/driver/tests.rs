@@ -206,6 +206,9 @@ fn a_plain_or_finalized_cluster_is_healthy_and_has_nothing_to_do() {
         assert_eq!(step(&mut driver, Event::Surveyed(facts)), [Effect::Stop]);
         let seen = (driver.state, driver.decision, driver.reason);
         assert_eq!(seen, (State::Inactive, Some(decision), None));
+        // Settings that are left behind are said to be, once.
+        let [warning] = driver.warnings.as_slice() else { panic!("{:?}", driver.warnings) };
+        assert!(warning.contains("ZooKeeper settings have no effect"), "{warning}");
     }
 }
 

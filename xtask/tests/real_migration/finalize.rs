@@ -88,6 +88,9 @@ async fn without_a_process_it_catches_up_first_and_then_zookeeper_may_be_switche
     assert_eq!(made["changes"], 1);
     let status = cluster.get("status", &[]).await;
     assert_eq!((&status["driver_state"], &status["reason"]), (&"INACTIVE".into(), &Value::Null));
+    // The settings that nobody removed are mentioned, and do no harm.
+    assert!(status["warnings"][0].as_str().unwrap().contains("ZooKeeper settings have no effect"), "{status}");
+    assert_eq!(status["warnings"].as_array().unwrap().len(), 1, "{status}");
     assert_eq!(running.stop().await.code, Some(0));
     let unreachable = xtask(&["status", "--json", "--data-dir", &cluster.data_dir()]).await;
     assert_eq!(unreachable.object["migration_state"], "POST_MIGRATION");
