@@ -159,7 +159,11 @@ fn whoever_does_not_fit_is_kept_out_or_fenced_and_named() {
             |w, _| w.settings.operator.ids_generated = Some(1),
             "has an id above 1000 that was generated",
         ),
-        ("without the flag", |w, _| w.settings.register_by = RegisterBy::Request, "does not ask to be registered"),
+        (
+            "without the flag",
+            |w, _| w.settings.register_by = RegisterBy::Request,
+            "does not ask to be registered: start it with zookeeper.metadata.migration.enable",
+        ),
         (
             "refused when it asked",
             |w, _| {

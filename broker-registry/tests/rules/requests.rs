@@ -226,6 +226,36 @@ fn a_refusal_shows_both_values() {
     assert!(refusal.contains("other") && refusal.contains(CLUSTER), "{refusal}");
 }
 
+/// S43, S5: a refusal names the version or the flag that would help.
+#[test]
+fn a_refusal_names_what_would_help() {
+    let several = asked(zk_request(1, 1), |w, r| {
+        version(w, MetadataVersion::V3_6_IV1);
+        r.features = features(13);
+        r.log_dirs.push(directory(9));
+    });
+    let disabled = asked(zk_request(1, 1), |w, _| w.settings.migration_enabled = false);
+    for (refusal, parts) in [
+        (several, ["2 log directories", "to 3.7-IV2 or newer", "or move to one directory"]),
+        (disabled, ["in ZooKeeper mode", "this controller", "without zookeeper.metadata.migration.enable"]),
+    ] {
+        let text = refusal.unwrap().to_string();
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    }
+}
+
+/// S43: from 3.7-IV2 on several directories are no reason to refuse anybody.
+#[test]
+fn several_directories_are_taken_from_3_7_iv2_on() {
+    for level in MetadataVersion::V3_4_IV0.level()..=MetadataVersion::V3_9_IV0.level() {
+        let mut world = World::at(MetadataVersion::from_level(level).unwrap(), ZkMigrationState::Migration);
+        let mut request = RegistrationRequest { features: features(level), ..zk_request(1, 1) };
+        request.log_dirs.push(directory(9));
+        let taken = world.ask(request).is_ok();
+        assert_eq!(taken, level >= MetadataVersion::V3_7_IV2.level(), "{}", world.view().metadata_version());
+    }
+}
+
 #[test]
 fn a_heartbeat_of_another_registration_is_stale() {
     let mut world = World::at(MetadataVersion::V3_9_IV0, ZkMigrationState::Migration);

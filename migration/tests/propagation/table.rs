@@ -55,6 +55,10 @@ fn change(of: u64, number: i32, edit: impl FnOnce(&mut PartitionChangeRecord)) -
     change.into()
 }
 
+fn gone(of: u64) -> MetadataRecord {
+    RemoveTopicRecord { topic_id: id(of), ..Default::default() }.into()
+}
+
 fn fence(of: i32) -> MetadataRecord {
     FenceBrokerRecord { id: NodeId(of), epoch: BrokerEpoch(i64::from(of)), ..Default::default() }.into()
 }
@@ -446,6 +450,35 @@ async fn strays_go_with_the_full_request_even_where_no_replica_is_left() {
     let mut propagator = Propagator::new(controller(7), "PLAINTEXT");
     let done = propagator.propagate(&cluster, &image).await.expect("nothing fails");
     assert_eq!((done.receivers, done.told_everything, done.requests, done.overflowed), (4, 4, 8, 0));
+    cluster.deliver_all();
+    cluster.assert_equals(&image);
+}
+
+/// S32: what a broker took and did nothing with is made up for by the next controller, or by moving the controller.
+#[tokio::test]
+async fn moving_the_controller_heals_a_broker_that_missed_requests() {
+    let cluster = Cluster::with_room(10);
+    let mut image = start();
+    let mut propagator = Propagator::new(controller(7), "PLAINTEXT");
+    cluster.becomes(&image);
+    propagator.propagate(&cluster, &image).await.expect("nothing fails");
+    cluster.deliver_all();
+    // Changes come to all but broker 2, which answered each request and forgot it.
+    let (asleep, healthy) = (cluster.copy_of(NodeId(2)), cluster.copy_of(NodeId(1)));
+    let moved = change(1, 0, |c| c.leader = NodeId(2));
+    for records in [vec![moved], vec![topic(4, "new"), partition(4, 0, &[2, 1])], vec![gone(2)]] {
+        image = apply(&image, &records);
+        cluster.becomes(&image);
+        propagator.propagate(&cluster, &image).await.expect("nothing fails");
+        cluster.deliver_all();
+    }
+    cluster.broker(2, |broker| *broker = asleep);
+    assert_ne!(cluster.copy_of(NodeId(2)).cache, cluster.copy_of(NodeId(1)).cache);
+    assert_ne!(cluster.copy_of(NodeId(1)).cache, healthy.cache);
+    assert!(propagator.plan(&image).is_empty(), "nobody knows that it missed anything");
+
+    propagator.claimed(controller(8));
+    propagator.propagate(&cluster, &image).await.expect("nothing fails");
     cluster.deliver_all();
     cluster.assert_equals(&image);
 }
