@@ -393,7 +393,7 @@ fn same_log(writer: Option<MarkerWriter>, own: &KraftLeadership, expected: &Expe
     if id == own.id && epoch > own.epoch {
         return Err(ClaimRefusal::OldCopy { id, holder_epoch: epoch, own_epoch: own.epoch });
     }
-    let Expected::Log(extent) = expected else { return Ok(()) };
+    let Some(extent) = expected.extent() else { return Ok(()) };
     match (began, extent.began.get(&epoch)) {
         (Some(theirs), Some(&ours)) if theirs != ours => {
             Err(ClaimRefusal::AnotherCopy { writer: id, epoch, theirs, ours })

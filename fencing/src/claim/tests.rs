@@ -284,6 +284,8 @@ fn the_operators_word_leads_out_of_governed_elsewhere_and_out_of_nothing_else() 
         (controller(3000, Some(6)), None, Err(ErrorKind::Corrupt)),
         (controller(1, None), Some(marker(Some(900))), Err(ErrorKind::Corrupt)),
         (controller(1, None), Some(foreign), Err(ErrorKind::Invalid)),
+        (controller(1, None), written_by(3001, 1, Some(999)), Err(ErrorKind::Corrupt)),
+        (controller(1, None), written_by(3001, 1, Some(1_000)), Ok(AfterClaim::FullSync)),
     ];
     for (holder, marker, expected) in table {
         let shown = format!("{holder:?} {marker:?}");
