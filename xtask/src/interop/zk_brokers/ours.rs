@@ -99,7 +99,8 @@ impl Ours {
         let status = finished("status", self.command("status")?).await?;
         let unready = status.get("unready").and_then(Value::as_array);
         let said = unready.into_iter().flatten().find(|it| it.get("id").and_then(Value::as_i64) == Some(id.0.into()));
-        let reasons = said.and_then(|it| it.get("reasons")).map(Value::to_string).unwrap_or_default();
+        // A reason, or a warning where the operator has said that brokers may be left behind.
+        let reasons = said.map(Value::to_string).unwrap_or_default();
         let registered = LogOnDisk::read(&self.data_dir, None)?.image.cluster().broker(id).is_some();
         if reasons.contains("has inter.broker.protocol.version") && !registered {
             return Ok(());
