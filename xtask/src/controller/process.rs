@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use broker_registry::Service;
+use broker_registry::{OperatorsSettings, Service};
 use fencing::QuorumIdentity;
 use metadata_core::controllers::ControllerAnnouncement;
 use metadata_core::error::{Error, ErrorKind, Outcome};
@@ -61,6 +61,8 @@ pub struct ControllerOptions {
     pub unserved_brokers: bool,
     /// The operator's word that leads out of ZK_GOVERNED.
     pub overrule_zk_governed: bool,
+    /// The brokers' `inter.broker.protocol.version`, as the operator says: `/brokers/ids` does not tell it.
+    pub inter_broker_protocol: Option<MetadataVersion>,
     /// A full sync may delete this share of ZooKeeper's topics (0 to 1); `None` for the store's own limit.
     pub deletions_share_max: Option<f64>,
 }
@@ -149,6 +151,7 @@ impl Controller {
             metadata_version,
             unserved_brokers,
             overrule_zk_governed,
+            inter_broker_protocol,
             deletions_share_max,
         } = options;
         let fate = Fate::from_environment()?;
@@ -197,6 +200,12 @@ impl Controller {
             metadata_version,
             service,
             overrule_zk_governed,
+            operator: OperatorsSettings {
+                // That of /cluster/id, which every broker compares with its own.
+                cluster_id: Some(data_dir.cluster_id.clone()),
+                inter_broker_protocol: inter_broker_protocol.map(MetadataVersionRange::only),
+                ..OperatorsSettings::default()
+            },
             ..MigrationOptions::new(&data_dir.cluster_id)
         };
         let (migration, handle) = Migration::new(ports, options);

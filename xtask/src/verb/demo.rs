@@ -140,6 +140,7 @@ async fn migrate_and_check(
         metadata_version: version,
         unserved_brokers: true,
         overrule_zk_governed: false,
+        inter_broker_protocol: None,
         deletions_share_max: None,
     };
     let controller = Controller::start(options, data_dir).await?;

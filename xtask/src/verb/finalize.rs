@@ -60,6 +60,7 @@ async fn by_itself(args: &Args, shell: &Shell) -> Result<FinalizeReport, Failure
         metadata_version: metadata_core::metadata_version::MetadataVersion::LATEST_PRODUCTION,
         unserved_brokers: false,
         overrule_zk_governed: false,
+        inter_broker_protocol: None,
         deletions_share_max: None,
     };
     let controller = Controller::start(options, data_dir).await?;

@@ -39,6 +39,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "VERSION", value_parser = metadata_version)]
     metadata_version: Option<MetadataVersion>,
 
+    /// The brokers' inter.broker.protocol.version, which /brokers/ids does not tell: it must equal the metadata version
+    #[arg(long, value_name = "VERSION")]
+    inter_broker_protocol: Option<MetadataVersion>,
+
     /// Take over although nobody will serve the brokers that are alive or have replicas
     ///
     /// No broker channel is wired in yet, so no leader is elected for their partitions any more. Right for a rehearsal on
@@ -210,6 +214,7 @@ async fn start(args: &Args, zookeeper: &ZooKeeper, data_dir: DataDir) -> Result<
         metadata_version: args.new_log_version(),
         unserved_brokers: args.unserved_brokers,
         overrule_zk_governed: args.overrule_zk_governed,
+        inter_broker_protocol: args.inter_broker_protocol,
         deletions_share_max: Some(args.max_deleted_topics_share),
     };
     Ok(Arc::new(Controller::start(options, data_dir).await?))
@@ -327,6 +332,9 @@ fn resume(args: &Args) -> String {
     }
     if args.max_deleted_topics_share != DELETED_TOPICS_SHARE {
         add("--max-deleted-topics-share", &args.max_deleted_topics_share);
+    }
+    if let Some(version) = args.inter_broker_protocol {
+        add("--inter-broker-protocol", &version);
     }
     if args.unserved_brokers {
         command.push_str(" --unserved-brokers");

@@ -55,6 +55,7 @@ async fn by_itself(args: &Args, shell: &Shell) -> Result<RollbackReport, Failure
         // A log that has none has copied nothing.
         metadata_version: MetadataVersion::LATEST_PRODUCTION,
         overrule_zk_governed: false,
+        inter_broker_protocol: None,
         unserved_brokers: true,
         deletions_share_max: None,
     };

@@ -276,3 +276,23 @@ async fn wrong_usage_tries_nothing() {
     );
     assert_nothing_was_made(&cluster);
 }
+
+/// IBP and metadata version are compared before anything is claimed, and never brought together in silence.
+#[tokio::test]
+async fn brokers_at_another_protocol_version_hold_the_claim_back_and_both_are_told() {
+    let cluster = Cluster::seeded(97).await;
+    let mut brokers = cluster.hold_brokers().await;
+    let session = cluster.session().await;
+    let before = session.get_data("/controller_epoch").await.unwrap().stat.version;
+    let connector = cluster.connector().await;
+    let flags = ["--unserved-brokers", "--inter-broker-protocol", "3.8", "--until", "dual-write"];
+    let ended = tokio::select! {
+        ended = cluster.migrate(&flags) => ended,
+        failure = brokers.keep(connector.as_ref()) => panic!("{failure}"),
+    };
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    let said = ended.object["reasons"].to_string();
+    assert!(said.contains("inter.broker.protocol.version 3.8") && said.contains("3.9-IV0"), "{said}");
+    assert_eq!(session.get_data("/controller_epoch").await.unwrap().stat.version, before, "nothing was claimed");
+    brokers.release().await;
+}
