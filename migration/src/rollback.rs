@@ -269,7 +269,7 @@ async fn drained_plan(
     match handle.filter(|_| must_drain) {
         None => Ok((None, found)),
         Some(handle) => {
-            let held = hold(handle, options.drain_max).await?;
+            let held = hold(ports, handle, options.drain_max).await?;
             let planned = plan(ports, &held.image, Some(held.image.position())).await?;
             Ok((Some(held), planned))
         }
@@ -277,7 +277,7 @@ async fn drained_plan(
 }
 
 /// Makes dual writing stand still, however long it takes to be reached within the limit.
-async fn hold(handle: &MigrationHandle, drain_max: Duration) -> Result<Held> {
+async fn hold(ports: &RollbackPorts, handle: &MigrationHandle, drain_max: Duration) -> Result<Held> {
     let began = Instant::now();
     let deadline = began + drain_max;
     loop {
@@ -288,6 +288,11 @@ async fn hold(handle: &MigrationHandle, drain_max: Duration) -> Result<Held> {
             Ok(Err(error)) => return Err(error),
             Err(_) => "dual writing does not come to a rest".to_owned(),
         };
+        // Somebody finalized it meanwhile: dual writing never comes back, and the plan says so.
+        let image = ports.log.image();
+        if image.zk_migration_state() == ZkMigrationState::PostMigration {
+            plan(ports, &image, None).await?;
+        }
         let status = handle.watch().borrow().clone();
         let for_good = matches!(status.state, State::Blocked | State::ZkGoverned);
         if for_good || Instant::now() >= deadline {

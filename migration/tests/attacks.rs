@@ -6,14 +6,22 @@
 mod cluster;
 mod ports;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use async_trait::async_trait;
 use broker_registry::Service;
-use metadata_core::id::{BrokerEpoch, NodeId};
+use metadata_core::error::{Error, ErrorKind, Result};
+use metadata_core::give_back::{
+    ControllerRole, GiveBackPlan, GiveBackStage, Governance, OwnLog, PartitionsSeen, RollbackKeeper,
+};
+use metadata_core::id::{BrokerEpoch, NodeId, ZkControllerEpoch};
+use metadata_core::image::MetadataImage;
 use metadata_core::log::{Append, MetadataLog};
 use metadata_core::record::{RegisterBrokerRecord, VersionedRecord, ZkMigrationState};
 use metadata_core::store::Txn;
 use migration::finalization::{Blocker, Finalization, FinalizeOptions};
+use migration::rollback::{RollbackOptions, RollbackPorts, roll_back};
 use migration::{Decision, State};
 
 use crate::cluster::{CONTROLLER, Cluster, end, reach, voter};
@@ -180,6 +188,85 @@ async fn a_warning_about_the_flags_comes_and_goes_with_them() {
         assert_eq!((status.state, status.decision), (State::DualWrite, Some(Decision::DualWrite)));
     }
     assert_eq!(cluster.calls.count("claim"), 1);
+    end(handle, task).await;
+}
+
+/// A role that is ours and whole, until the log says that the migration is over.
+struct Role;
+
+#[async_trait]
+impl ControllerRole for Role {
+    async fn plan_give_back(&self, own: &OwnLog, _: &MetadataImage) -> Result<GiveBackPlan> {
+        if own.state == ZkMigrationState::PostMigration {
+            return Err(Error::not_applied(ErrorKind::Unsupported, "there is no way back"));
+        }
+        Ok(GiveBackPlan {
+            stage: GiveBackStage::Migrating,
+            raise: None,
+            epoch_zk_version: None,
+            deleted: Vec::new(),
+            epoch_entry: None,
+            unfinished: None,
+            position: None,
+            partitions: PartitionsSeen::default(),
+        })
+    }
+
+    async fn give_back(&self, _: &GiveBackPlan) -> Result<()> {
+        Err(Error::not_applied(ErrorKind::Invalid, "nothing may be given back after the end"))
+    }
+
+    async fn governance(&self) -> Result<Governance> {
+        Err(Error::not_applied(ErrorKind::Invalid, "nobody asks who governs"))
+    }
+
+    async fn partition_epoch_max(&self) -> Result<Option<ZkControllerEpoch>> {
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl RollbackKeeper for Role {
+    async fn is_sealed(&self) -> Result<bool> {
+        Ok(false)
+    }
+
+    async fn begin(&self, _: &GiveBackPlan) -> Result<()> {
+        Ok(())
+    }
+
+    async fn abandon(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn seal(&self, _: &GiveBackPlan) -> Result<()> {
+        Err(Error::not_applied(ErrorKind::Invalid, "nothing may be sealed"))
+    }
+}
+
+/// Whoever asks for a rollback behind a finalization hears at once that there is no way back, and waits for no dual writing.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_behind_a_finalization_is_refused_as_such() {
+    let cluster = Cluster::new();
+    let (handle, task) = cluster.start(Service::None);
+    cluster.log.elect(CONTROLLER);
+    cluster.in_step(&handle).await;
+    cluster.calls.comparing.send_replace(false);
+    let asker = handle.clone();
+    let finalizing = tokio::spawn(async move { asker.finalize(FinalizeOptions { despite_brokers: true }).await });
+    cluster.calls.called("compare").await;
+    let (role, keeper) = (Arc::new(Role), Arc::new(Role));
+    let ports = RollbackPorts { log: Arc::new(cluster.log.clone()), role, keeper };
+    let asker = handle.clone();
+    let going_back = tokio::spawn(async move { roll_back(&ports, Some(&asker), RollbackOptions::default()).await });
+    // So that its wish to stand still lies behind the finalization.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    cluster.calls.comparing.send_replace(true);
+    assert!(matches!(finalizing.await.expect("no panic"), Ok(Finalization::Done(_))));
+    let refused = going_back.await.expect("no panic").expect_err("it is over");
+    assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
     end(handle, task).await;
 }
 
