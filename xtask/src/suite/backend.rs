@@ -54,7 +54,7 @@ const WORDS: [(&str, Backend); 6] = [
 ];
 
 /// Places whose tests run on one backend, whatever their modules are called.
-const PLACES: [(&str, Backend); 26] = [
+const PLACES: [(&str, Backend); 27] = [
     ("store-kraft", Backend::Files),
     ("store-kraft::doc", Backend::Memory),
     ("store-kraft::lib::batch", Backend::Memory),
@@ -77,6 +77,7 @@ const PLACES: [(&str, Backend); 26] = [
     ("xtask::lib::verb::change", Backend::Files),
     ("xtask::lib::verb::dump_log", Backend::Files),
     ("xtask::lib::verb::export", Backend::FakeZooKeeper),
+    ("xtask::lib::verb::finalize", Backend::Files),
     ("xtask::lib::verb::seed", Backend::Files),
     ("xtask::lib::seed::hold", Backend::FakeZooKeeper),
     ("xtask::lib::seed::write", Backend::FakeZooKeeper),
