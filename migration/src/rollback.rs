@@ -177,7 +177,20 @@ pub async fn roll_back(
     verified(ports, plan, wrote, since, options).await
 }
 
+/// Plans. While a migration runs, ZooKeeper may get records between the look at the log and the look at the marker: that is
+/// no log that is behind, as long as it has grown.
 async fn plan(ports: &RollbackPorts, image: &MetadataImage, drained: Option<Position>) -> Result<GiveBackPlan> {
+    for _ in 1..ATTEMPTS_MAX {
+        let end = ports.log.extent().end_offset;
+        match plan_once(ports, image, drained).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt && ports.log.extent().end_offset > end => {}
+            planned => return planned,
+        }
+    }
+    plan_once(ports, image, drained).await
+}
+
+async fn plan_once(ports: &RollbackPorts, image: &MetadataImage, drained: Option<Position>) -> Result<GiveBackPlan> {
     let extent = ports.log.extent();
     let led = ports.log.leadership(None).await?.epoch;
     let own = OwnLog {

@@ -36,6 +36,9 @@ struct Script {
     answers: Mutex<Vec<Answer>>,
     given_back: Mutex<bool>,
     elected_after: Mutex<u32>,
+    /// So many plans find ZooKeeper ahead of the log, while this log grows, or does not.
+    ahead: Mutex<u32>,
+    growing: Option<MemLog>,
 }
 
 impl Script {
@@ -56,6 +59,16 @@ impl Script {
 #[async_trait]
 impl ControllerRole for Script {
     async fn plan_give_back(&self, _: &OwnLog, _: &MetadataImage) -> Result<GiveBackPlan> {
+        {
+            let mut ahead = self.ahead.lock().unwrap();
+            if *ahead > 0 {
+                *ahead -= 1;
+                if let Some(log) = &self.growing {
+                    log.elect(NodeId(3000));
+                }
+                return Err(Error::not_applied(ErrorKind::Corrupt, "the marker is ahead of the log"));
+            }
+        }
         let held = !*self.given_back.lock().unwrap();
         let raise =
             RaisedEpoch { present: ZkControllerEpoch(7), zk_version: ZkVersion(9), raised: ZkControllerEpoch(8) };
@@ -185,4 +198,21 @@ async fn a_cluster_that_elects_nobody_is_told_with_the_time_since() {
     let troubles = done.troubles();
     assert!(troubles[0].contains("5.0 s") && troubles[0].contains("2 are alive"), "{troubles:?}");
     assert!(script.told().contains(&"seal"), "it is given back all the same");
+}
+
+/// While a migration runs, ZooKeeper gets records that came after the look at the log.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_grew_during_the_look_is_not_one_that_is_behind() {
+    let log = MemLog::new();
+    for (growing, ahead, done) in [(true, 3, true), (false, 1, false), (true, 1_000, false)] {
+        let script = Script { growing: growing.then(|| log.clone()), ahead: Mutex::new(ahead), ..Script::default() };
+        let script = Arc::new(script);
+        let ports = RollbackPorts { log: Arc::new(log.clone()), ..ports(&script) };
+        let result = roll_back(&ports, None, options()).await;
+        assert_eq!(
+            result.as_ref().map(|it| it.wrote).map_err(Error::kind),
+            if done { Ok(true) } else { Err(ErrorKind::Corrupt) }
+        );
+        assert_eq!(script.told().contains(&"write"), done, "growing {growing}, {ahead} times ahead");
+    }
 }

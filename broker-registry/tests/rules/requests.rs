@@ -234,7 +234,11 @@ fn a_refusal_names_what_would_help() {
         r.features = features(13);
         r.log_dirs.push(directory(9));
     });
-    let disabled = asked(zk_request(1, 1), |w, _| w.settings.migration_enabled = false);
+    // Before the copy; once everything is copied, brokers come and go without it too.
+    let disabled = asked(zk_request(1, 1), |w, _| {
+        *w = World::at(MetadataVersion::V3_9_IV0, ZkMigrationState::PreMigration);
+        w.settings.migration_enabled = false;
+    });
     for (refusal, parts) in [
         (several, ["2 log directories", "to 3.7-IV2 or newer", "or move to one directory"]),
         (disabled, ["in ZooKeeper mode", "this controller", "without zookeeper.metadata.migration.enable"]),
