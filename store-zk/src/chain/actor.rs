@@ -383,7 +383,7 @@ impl Actor {
             if let Some(stop) = &self.stopped {
                 return Err(stop.error(Outcome::Unknown));
             }
-            match self.window.barrier().await {
+            match self.window.confirm().await {
                 Ok(()) => {
                     (self.refusing, self.losses) = (false, 0);
                     return Ok(self.window.confirmed().marker.position);

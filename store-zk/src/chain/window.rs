@@ -180,6 +180,17 @@ impl<T> Window<T> {
         self.session.multi(check).await.map(drop).map_err(failure)
     }
 
+    /// The barrier of a chain that has nothing in flight: it checks the marker too. Whoever has nothing to write would not
+    /// notice otherwise that it is gone.
+    pub(crate) async fn confirm(&mut self) -> Result<(), Failure> {
+        debug_assert!(self.in_flight.is_empty(), "confirmed with multis in flight");
+        let checks = vec![
+            ZkOp::check(path::CONTROLLER_EPOCH, self.epoch_zk_version),
+            ZkOp::check(path::MIGRATION, self.confirmed.version),
+        ];
+        self.session.multi(checks).await.map(drop).map_err(failure)
+    }
+
     /// Goes on over another connection of the same session, or another session, from what is known to be there.
     pub(crate) fn restart(&mut self, session: Arc<dyn ZkSession>, epoch_zk_version: ZkVersion, confirmed: Confirmed) {
         debug_assert!(self.in_flight.is_empty(), "restarted with multis in flight");

@@ -243,6 +243,19 @@ async fn an_operator_who_deletes_the_marker_stops_the_chain_before_it_writes_mor
     story.is_told(&store).await;
 }
 
+/// Whoever has nothing to write asks all the same, now and then, and must not take himself for the controller.
+#[tokio::test]
+async fn a_marker_that_is_deleted_shows_at_the_next_barrier_though_nothing_is_written() {
+    let (zookeeper, store) = cluster().await;
+    let story = Story::new(6, 12);
+    let mut writer = story.begin(&store, 1).await;
+    story.tell(&mut *writer).await.expect("the story");
+    writer.barrier().await.expect("nothing has happened");
+    zookeeper.foreign(vec![ZkOp::delete("/migration", None)]).expect("the operator's delete");
+    let error = writer.barrier().await.expect_err("the marker is gone");
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+}
+
 #[tokio::test]
 async fn after_a_zk_controller_was_elected_nothing_is_claimed() {
     let (zookeeper, store) = cluster().await;

@@ -25,6 +25,11 @@ async fn every_write_is_conditional_on_the_claim_and_on_its_place_in_the_chain()
         match multi.ops.as_slice() {
             [ZkOp::SetData { path, version: Some(_), .. }, ..] if path == "/controller_epoch" => claims += 1,
             [ZkOp::Check { path, .. }] if path == "/controller_epoch" => barriers += 1,
+            [ZkOp::Check { path: fence, .. }, ZkOp::Check { path: place, .. }]
+                if (fence.as_str(), place.as_str()) == ("/controller_epoch", "/migration") =>
+            {
+                barriers += 1;
+            }
             [ZkOp::Check { path: fence, .. }, ZkOp::SetData { path: place, version: Some(_), .. }, ..]
                 if (fence.as_str(), place.as_str()) == ("/controller_epoch", "/migration") =>
             {

@@ -29,7 +29,11 @@ impl Kind {
     pub(super) fn of(ops: &[ZkOp]) -> Self {
         match ops {
             [ZkOp::SetData { path, .. }, ..] if path == path::CONTROLLER_EPOCH => Self::Claim,
-            [ZkOp::Check { path, .. }] if path == path::CONTROLLER_EPOCH => Self::Barrier,
+            [ZkOp::Check { path, .. }, rest @ ..]
+                if path == path::CONTROLLER_EPOCH && rest.iter().all(|op| matches!(op, ZkOp::Check { .. })) =>
+            {
+                Self::Barrier
+            }
             [ZkOp::Check { .. }, ZkOp::SetData { path, .. }, ..] if path == path::MIGRATION => Self::Chain,
             _ => Self::Other,
         }
