@@ -1,11 +1,11 @@
 //! Claiming ZooKeeper's controllership: `write-chain` section 1. What may be claimed is decided by
 //! [`fencing::decide_claim`]; here it is read, tried, and recognised when the answer was lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fencing::{
-    ClaimPlan, ControllerStep, Marker as MarkerFacts, MarkerStep, MarkerWriter, ObservedController,
+    ClaimPlan, ClaimRefusal, ControllerStep, Marker as MarkerFacts, MarkerStep, MarkerWriter, ObservedController,
     ObservedControllerEpoch, QuorumIdentity, SyncState, ZkFacts, decide_claim,
 };
 use metadata_core::error::{Error, ErrorKind, Result};
@@ -13,7 +13,7 @@ use metadata_core::id::{NodeId, Position, TimestampMs, ZkControllerEpoch, ZkVers
 use metadata_core::leadership::{AfterClaim, Expected, KraftLeadership, ZkClaim};
 use metadata_core::store::Survey;
 
-use crate::client::{OpResult, ReadOutcome, ZkCode, ZkError, ZkOp, ZkRead, ZkSession};
+use crate::client::{NodeData, OpResult, ReadOutcome, ZkCode, ZkError, ZkOp, ZkRead, ZkSession};
 use crate::error::{malformed, zk_error};
 use crate::project::PROJECTION_VERSION;
 use crate::znode::controller::{ControllerZnode, decode_epoch, encode_epoch};
@@ -32,6 +32,13 @@ pub(crate) struct Claimant {
     pub(crate) voters: BTreeSet<NodeId>,
     /// Whether new znodes get access lists (`zookeeper.set.acl`).
     pub(crate) secure: bool,
+}
+
+impl Claimant {
+    fn decide(&self, facts: &Observed, expected: &Expected) -> Result<ClaimPlan, ClaimRefusal> {
+        let Self { leadership, quorum, voters, .. } = self;
+        decide_claim(&facts.judged(), leadership, expected, quorum, voters, PROJECTION_VERSION)
+    }
 }
 
 /// A claim that holds, and the chain's state as of it.
@@ -67,14 +74,7 @@ pub(crate) async fn claim(
     session.sync(path::CONTROLLER_EPOCH).await.map_err(|error| zk_error("sync before the claim", error))?;
     for _ in 0..ROUNDS_MAX {
         let facts = observe(session).await?;
-        let mut plan = decide_claim(
-            &facts.judged(),
-            &claimant.leadership,
-            expected,
-            &claimant.quorum,
-            &claimant.voters,
-            PROJECTION_VERSION,
-        )?;
+        let mut plan = claimant.decide(&facts, expected)?;
         if let (MarkerStep::Create, Some(version)) = (plan.marker, facts.empty_marker) {
             plan.marker = MarkerStep::Set(version);
         }
@@ -105,14 +105,7 @@ pub(crate) async fn claim(
 pub(crate) async fn survey(session: &Arc<dyn ZkSession>, claimant: &Claimant, expected: &Expected) -> Result<Survey> {
     session.sync(path::CONTROLLER_EPOCH).await.map_err(|error| zk_error("sync before the look", error))?;
     let facts = observe(session).await?;
-    let plan = decide_claim(
-        &facts.judged(),
-        &claimant.leadership,
-        expected,
-        &claimant.quorum,
-        &claimant.voters,
-        PROJECTION_VERSION,
-    )?;
+    let plan = claimant.decide(&facts, expected)?;
     Ok(Survey { claimed_before: facts.marker.is_some(), position: plan.position, next: plan.next })
 }
 
@@ -128,40 +121,21 @@ pub(crate) struct Observed {
 
 /// Reads them. What can't be read is an error, never "absent".
 pub(crate) async fn observe(session: &Arc<dyn ZkSession>) -> Result<Observed> {
+    Observed::of(&read_decisive(session).await?)
+}
+
+/// The three znodes as they lie, by path, read in one request.
+pub(crate) async fn read_decisive(session: &Arc<dyn ZkSession>) -> Result<BTreeMap<&'static str, NodeData>> {
     let paths = [path::CONTROLLER_EPOCH, path::CONTROLLER, path::MIGRATION];
     let reads = paths.map(|path| ZkRead::Data(path.to_owned())).to_vec();
-    let outcomes = session.multi_read(reads).await.map_err(|error| zk_error("read of the controller znodes", error))?;
-    let mut found = paths.iter().zip(outcomes).map(|(path, outcome)| match outcome {
-        ReadOutcome::Data(node) => Ok(Some((node.data, node.stat.version))),
-        ReadOutcome::Failed(ZkCode::NoNode) => Ok(None),
-        ReadOutcome::Failed(code) => Err(zk_error("read of the controller znodes", ZkError::definite(code, *path))),
-        ReadOutcome::Children(_) => Ok(None),
+    let failed = |error| zk_error("read of the controller znodes", error);
+    let outcomes = session.multi_read(reads).await.map_err(failed)?;
+    let found = paths.into_iter().zip(outcomes).filter_map(|(path, outcome)| match outcome {
+        ReadOutcome::Data(node) => Some(Ok((path, node))),
+        ReadOutcome::Failed(ZkCode::NoNode) | ReadOutcome::Children(_) => None,
+        ReadOutcome::Failed(code) => Some(Err(failed(ZkError::definite(code, path)))),
     });
-    let mut next = || found.next().unwrap_or(Ok(None));
-    let controller_epoch = next()?
-        .map(|(data, zk_version)| {
-            let epoch = decode_epoch(&data).map_err(at(path::CONTROLLER_EPOCH))?;
-            Ok::<_, Error>(ObservedControllerEpoch { epoch, zk_version })
-        })
-        .transpose()?;
-    let controller = next()?
-        .map(|(data, zk_version)| {
-            let node = ControllerZnode::decode(&data).map_err(at(path::CONTROLLER))?;
-            let kraft_epoch = node.kraft_epoch.filter(|_| node.is_kraft());
-            Ok::<_, Error>(ObservedController { id: node.id, kraft_epoch, zk_version })
-        })
-        .transpose()?;
-    let (empty, written): (Vec<_>, Vec<_>) = next()?.into_iter().partition(|(data, _)| data.is_empty());
-    let marker = written
-        .into_iter()
-        .next()
-        .map(|(data, version)| {
-            let marker = Marker::decode(Some(&data)).map_err(at(path::MIGRATION))?;
-            Ok::<_, Error>((marker, version))
-        })
-        .transpose()?;
-    let empty_marker = empty.first().map(|(_, version)| *version);
-    Ok(Observed { controller_epoch, controller, marker, empty_marker })
+    found.collect()
 }
 
 fn at(path: &'static str) -> impl Fn(Malformed) -> Error {
@@ -169,6 +143,38 @@ fn at(path: &'static str) -> impl Fn(Malformed) -> Error {
 }
 
 impl Observed {
+    /// What they say.
+    ///
+    /// # Errors
+    /// `Invalid`: one of them can't be understood.
+    pub(crate) fn of(nodes: &BTreeMap<&'static str, NodeData>) -> Result<Self> {
+        let controller_epoch = nodes
+            .get(path::CONTROLLER_EPOCH)
+            .map(|node| {
+                let epoch = decode_epoch(&node.data).map_err(at(path::CONTROLLER_EPOCH))?;
+                Ok::<_, Error>(ObservedControllerEpoch { epoch, zk_version: node.stat.version })
+            })
+            .transpose()?;
+        let controller = nodes
+            .get(path::CONTROLLER)
+            .map(|node| {
+                let registered = ControllerZnode::decode(&node.data).map_err(at(path::CONTROLLER))?;
+                let kraft_epoch = registered.kraft_epoch.filter(|_| registered.is_kraft());
+                Ok::<_, Error>(ObservedController { id: registered.id, kraft_epoch, zk_version: node.stat.version })
+            })
+            .transpose()?;
+        let migration = nodes.get(path::MIGRATION);
+        let marker = migration
+            .filter(|node| !node.data.is_empty())
+            .map(|node| {
+                let marker = Marker::decode(Some(&node.data)).map_err(at(path::MIGRATION))?;
+                Ok::<_, Error>((marker, node.stat.version))
+            })
+            .transpose()?;
+        let empty_marker = migration.filter(|node| node.data.is_empty()).map(|node| node.stat.version);
+        Ok(Self { controller_epoch, controller, marker, empty_marker })
+    }
+
     pub(crate) fn judged(&self) -> ZkFacts {
         ZkFacts {
             controller_epoch: self.controller_epoch,

@@ -18,8 +18,8 @@ use metadata_core::id::{NodeId, ZkControllerEpoch};
 use metadata_core::image::MetadataImage;
 
 use self::partitions::look_at_partitions;
-use crate::chain::claim::{Observed, observe};
-use crate::client::{NodeData, ReadOutcome, ZkCode, ZkError, ZkOp, ZkRead, ZkSession};
+use crate::chain::claim::{Observed, observe, read_decisive};
+use crate::client::{NodeData, ZkCode, ZkError, ZkOp, ZkSession};
 use crate::error::zk_error;
 use crate::store::ZkStore;
 use crate::znode::controller::encode_epoch;
@@ -28,7 +28,7 @@ use crate::znode::path;
 /// How often a look is taken anew because something moved in it.
 const LOOKS_MAX: u32 = 5;
 
-/// The three znodes, judged and as they lie.
+/// The three znodes of one moment, judged and as they lie.
 struct Found {
     observed: Observed,
     raw: BTreeMap<&'static str, NodeData>,
@@ -38,48 +38,20 @@ struct Found {
 async fn find(session: &Arc<dyn ZkSession>) -> Result<Found> {
     session.sync(path::CONTROLLER_EPOCH).await.map_err(|error| zk_error("sync before the rollback", error))?;
     for _ in 0..LOOKS_MAX {
-        let observed = observe(session).await?;
-        if let Some(epoch) = observed.controller_epoch {
+        if let Some(epoch) = observe(session).await?.controller_epoch {
             match session.multi(vec![ZkOp::check(path::CONTROLLER_EPOCH, epoch.zk_version)]).await {
                 Ok(_) => {}
                 Err(ZkError::Definite { code: ZkCode::BadVersion | ZkCode::NoNode, .. }) => continue,
                 Err(error) => return Err(zk_error("barrier before the rollback", error)),
             }
         }
-        let (observed, raw) = (observe(session).await?, raw(session).await?);
-        // Of one moment: whatever changed in between has moved a version, or has come or gone.
-        if same(&observed, &raw) {
-            return Ok(Found { observed, raw });
-        }
+        let raw = read_decisive(session).await?;
+        return Ok(Found { observed: Observed::of(&raw)?, raw });
     }
-    Err(moved())
-}
-
-fn moved() -> Error {
-    Error::not_applied(
+    Err(Error::not_applied(
         ErrorKind::Unavailable,
-        format!(
-            "/controller, /controller_epoch or /migration kept changing during {LOOKS_MAX} looks at them; try again"
-        ),
-    )
-}
-
-fn same(observed: &Observed, raw: &BTreeMap<&'static str, NodeData>) -> bool {
-    let version = |path: &str| raw.get(path).map(|node| node.stat.version);
-    version(path::CONTROLLER_EPOCH) == observed.controller_epoch.map(|it| it.zk_version)
-        && version(path::CONTROLLER) == observed.controller.map(|it| it.zk_version)
-        && version(path::MIGRATION) == observed.marker.as_ref().map(|(_, version)| *version)
-}
-
-async fn raw(session: &Arc<dyn ZkSession>) -> Result<BTreeMap<&'static str, NodeData>> {
-    let paths = [path::CONTROLLER_EPOCH, path::CONTROLLER, path::MIGRATION];
-    let reads = paths.map(|path| ZkRead::Data(path.to_owned())).to_vec();
-    let outcomes = session.multi_read(reads).await.map_err(|error| zk_error("read of the controller znodes", error))?;
-    let found = paths.into_iter().zip(outcomes).filter_map(|(path, outcome)| match outcome {
-        ReadOutcome::Data(node) => Some((path, node)),
-        ReadOutcome::Children(_) | ReadOutcome::Failed(_) => None,
-    });
-    Ok(found.collect())
+        format!("/controller_epoch kept changing during {LOOKS_MAX} looks at it; try again"),
+    ))
 }
 
 impl Found {

@@ -229,3 +229,18 @@ async fn after_a_rollback_another_log_begins_anew() {
     story.tell(&mut *writer).await.expect("the story again");
     story.is_told(&second).await;
 }
+
+/// A `/migration` without data counts as none here too (KAFKA-19480): the role is given back, and the empty node stays.
+#[tokio::test]
+async fn an_empty_marker_keeps_nobody_from_going_back() {
+    let (zookeeper, zk_store) = cluster().await;
+    let story = Story::new(131, 12);
+    let mut writer = story.begin(&zk_store, 1).await;
+    story.tell(&mut *writer).await.expect("the story");
+    drop(writer);
+    zookeeper.foreign(vec![ZkOp::set_data(MARKER, "", None)]).expect("somebody empties it");
+    let plan = plan(&zk_store, &story, 1, true).await;
+    assert_eq!(plan.stage, GiveBackStage::ControllerLeft);
+    zk_store.give_back(&plan).await.expect("it is given back");
+    assert!(!zookeeper.dump().contains_key(CONTROLLER), "our registration is left");
+}
