@@ -46,7 +46,7 @@ use metadata_core::log::MetadataLog;
 use metadata_core::record::ZkMigrationState;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::driver::State;
+use crate::driver::{LogFinding, State};
 use crate::runner::{Held, MigrationHandle};
 
 /// Pause between two looks, and between two attempts.
@@ -195,7 +195,7 @@ async fn plan_once(ports: &RollbackPorts, image: &MetadataImage, drained: Option
     let led = ports.log.leadership(None).await?.epoch;
     let own = OwnLog {
         state: image.zk_migration_state(),
-        empty: image.features().metadata_version().is_none() && image.is_free_of_cluster_metadata(),
+        empty: LogFinding::of(image) == LogFinding::Empty,
         epoch: extent.epochs.last().map_or(led, |(newest, _)| led.max(*newest)),
         extent,
         drained,

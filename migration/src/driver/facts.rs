@@ -32,9 +32,7 @@ impl Facts {
     pub fn decision(&self) -> Decision {
         decide(self.log, self.own, self.peers.flags, self.marker)
     }
-}
 
-impl Facts {
     /// Why the decision keeps the migration waiting or ends it, and what would help; `None` when it leads on.
     pub(super) fn waits_for(&self) -> Option<String> {
         let refusal = || self.refusal.as_ref().map(|error| crate::failure::chain(error));

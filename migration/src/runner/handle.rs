@@ -13,7 +13,6 @@ use metadata_core::record::ZkMigrationState;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::registry::Registry;
-use super::watched::Watched;
 use crate::driver::State;
 use crate::dual_write::HoldRequest;
 use crate::finalization::{Finalization, FinalizeOptions, not_dual_writing};
@@ -133,11 +132,7 @@ impl MigrationHandle {
     fn on_sessions<T>(&self, change: impl FnOnce(&mut BrokerSessions, Surroundings<'_>) -> T) -> T {
         let (image, settings) = (self.log.image(), self.registry.settings());
         let brokers = self.registry.brokers.borrow();
-        let watched = match &*brokers {
-            Watched::Known(watched) => Some(watched),
-            Watched::NotYet | Watched::Lost(..) => None,
-        };
-        let around = Surroundings { image: &image, watched, settings: &settings };
+        let around = Surroundings { image: &image, watched: brokers.known(), settings: &settings };
         // One change after the other: none may be lost to another.
         let _one = self.registry.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sessions = self.registry.sessions.borrow().clone();

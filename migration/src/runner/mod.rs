@@ -282,7 +282,7 @@ impl Migration {
             Event::Claimed(claimed) if claimed.position.last().is_some() => self.zookeeper_at = Some(claimed.position),
             Event::BrokersJudged(_) | Event::Rehearsed => self.assess(),
             Event::LeadershipGained(leadership) => {
-                if let Watched::Known(voters) = &*self.shared.voters.borrow() {
+                if let Some(voters) = self.shared.voters.borrow().known() {
                     self.shared.registry.voters_changed(voters, Some(leadership.id));
                 }
             }
@@ -322,12 +322,7 @@ impl Migration {
                 self.shared.voters.send_replace(Watched::Known(now));
             }
             Err(error) => {
-                let text = crate::failure::chain(&error);
-                let before = self.shared.voters.send_replace(Watched::Lost(error.kind(), text.clone()));
-                // One that stays away is said once.
-                if !matches!(before, Watched::Lost(_, said) if said == text) {
-                    tracing::warn!(error = text, "what the controllers announce can't be told now");
-                }
+                Watched::lose(&self.shared.voters, &error, "what the controllers announce can't be told now");
             }
         }
         self.flags_look_otherwise()
@@ -338,7 +333,7 @@ impl Migration {
     fn flags_look_otherwise(&mut self) -> Option<Answer> {
         let leadership = self.driver.leadership?;
         let own = self.options.migration_enable;
-        let known = matches!(&*self.shared.voters.borrow(), Watched::Known(_));
+        let known = self.shared.voters.borrow().known().is_some();
         match self.driver.state {
             State::WaitForControllerQuorum => return self.hurry(known),
             State::DualWrite => {}
@@ -398,10 +393,7 @@ impl Migration {
         let guard = move |image: &MetadataImage| {
             let expected = order::expected_of_controllers(image, id, &migration_options);
             let peers = voters.borrow().peers(&expected, false);
-            match &*brokers.borrow() {
-                Watched::Known(present) => blockers(image, Some(present), &peers, options),
-                Watched::NotYet | Watched::Lost(..) => blockers(image, None, &peers, options),
-            }
+            blockers(image, brokers.borrow().known(), &peers, options)
         };
         let projection = Arc::clone(&self.shared.projection);
         Some(Request::Finalize(FinalizeRequest { guard: Box::new(guard), projection, epoch, answer }))
@@ -446,10 +438,7 @@ impl Migration {
             status.brokers.clone_from(self.presence.brokers());
             status.assessment.clone_from(&self.assessment);
             status.registrar = self.registering.as_ref().map(Registering::report);
-            status.voters = match &*self.shared.voters.borrow() {
-                Watched::Known(voters) => voters.clone(),
-                Watched::NotYet | Watched::Lost(..) => Voters::new(),
-            };
+            status.voters = self.shared.voters.borrow().known().cloned().unwrap_or_default();
             status.unserved = if holds_role { self.presence.brokers().keys().copied().collect() } else { Vec::new() };
         });
     }

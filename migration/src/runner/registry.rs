@@ -72,16 +72,11 @@ impl Registry {
                 }
                 self.present.send_replace(Some(now.clone()));
                 let before = self.brokers.send_replace(Watched::Known(now));
-                !changes.is_empty() || !matches!(before, Watched::Known(_))
+                !changes.is_empty() || before.known().is_none()
             }
             Err(error) => {
-                let text = crate::failure::chain(&error);
                 self.present.send_replace(None);
-                let before = self.brokers.send_replace(Watched::Lost(error.kind(), text.clone()));
-                // One that stays away is said once.
-                if !matches!(before, Watched::Lost(_, said) if said == text) {
-                    tracing::warn!(error = text, "/brokers/ids can't be watched now");
-                }
+                Watched::lose(&self.brokers, &error, "/brokers/ids can't be watched now");
                 false
             }
         }
@@ -115,10 +110,7 @@ impl Registry {
 
     /// As [`Self::assess`], by who is there now; `None` while that can't be told.
     pub(super) fn assess_now(&self, image: &MetadataImage) -> Option<Assessment> {
-        match &*self.brokers.borrow() {
-            Watched::Known(brokers) => Some(self.assess(image, Some(brokers))),
-            Watched::NotYet | Watched::Lost(..) => None,
-        }
+        self.brokers.borrow().known().map(|brokers| self.assess(image, Some(brokers)))
     }
 
     fn inputs(&self) -> RegistrarInputs {

@@ -31,6 +31,25 @@ pub(super) enum Watched<T> {
     Lost(ErrorKind, String),
 }
 
+impl<T> Watched<T> {
+    /// The present report, where there is one.
+    pub(super) const fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(present) => Some(present),
+            Self::NotYet | Self::Lost(..) => None,
+        }
+    }
+
+    /// Takes that the watch failed. One that stays away is said once, as `what`.
+    pub(super) fn lose(watched: &watch::Sender<Self>, error: &Error, what: &str) {
+        let text = crate::failure::chain(error);
+        let before = watched.send_replace(Self::Lost(error.kind(), text.clone()));
+        if !matches!(before, Self::Lost(_, said) if said == text) {
+            tracing::warn!(error = text, "{what}");
+        }
+    }
+}
+
 impl<T: Clone> Watched<T> {
     /// The present report, waiting for the first one. `what` is for the error's text.
     pub(super) async fn present(mut watched: watch::Receiver<Self>, what: &str) -> Result<T> {
@@ -48,10 +67,7 @@ impl Watched<Voters> {
     /// The voters other than this one, as entering the migration judges them (`own`), or leaving it. What can't be told
     /// agrees with nobody.
     pub(super) fn peers(&self, expected: &ExpectedOfControllers, own: bool) -> Peers {
-        match self {
-            Self::Known(voters) => Peers::of(voters, expected, own),
-            Self::NotYet | Self::Lost(..) => Peers::unknown(),
-        }
+        self.known().map_or_else(Peers::unknown, |voters| Peers::of(voters, expected, own))
     }
 
     /// Waits for the first report or failure, but not for long: a decision can be made without.
