@@ -67,6 +67,21 @@ pub struct ControllerOptions {
     pub deletions_share_max: Option<f64>,
 }
 
+impl ControllerOptions {
+    /// The newest version for an empty log, no word of an operator, and the store's own limits.
+    pub fn new(connector: Arc<dyn ZkConnector>, settings: ZkSettings) -> Self {
+        Self {
+            connector,
+            settings,
+            metadata_version: MetadataVersion::LATEST_PRODUCTION,
+            unserved_brokers: false,
+            overrule_zk_governed: false,
+            inter_broker_protocol: None,
+            deletions_share_max: None,
+        }
+    }
+}
+
 /// The store of a ZooKeeper, as the controller of `data_dir` sees it. Nothing is opened yet.
 pub fn zk_store(
     connector: Arc<dyn ZkConnector>,

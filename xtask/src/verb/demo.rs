@@ -135,13 +135,9 @@ async fn migrate_and_check(
          would be left without a controller",
     );
     let options = ControllerOptions {
-        connector: Arc::clone(&zookeeper.connector),
-        settings: zookeeper.settings.clone(),
         metadata_version: version,
         unserved_brokers: true,
-        overrule_zk_governed: false,
-        inter_broker_protocol: None,
-        deletions_share_max: None,
+        ..ControllerOptions::new(Arc::clone(&zookeeper.connector), zookeeper.settings.clone())
     };
     let controller = Controller::start(options, data_dir).await?;
     let told = story(args, &controller, zookeeper, seeded, seen.topics, interrupt, shell).await;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use metadata_core::record::ZkMigrationState;
 
+use super::directory;
 use super::follow::{Followed, Until, follow};
-use super::status;
-use crate::cli::{Absent, Failure, Interrupt, Outcome, Shell, VerbResult, ZooKeeperArgs};
+use crate::cli::{Failure, Interrupt, Outcome, Shell, VerbResult, ZooKeeperArgs};
 use crate::control::{Request, ask};
 use crate::controller::{Controller, ControllerOptions, FinalizeReport, LogOnDisk, look_first};
 
@@ -69,29 +69,14 @@ fn judge(state: ZkMigrationState, end_offset: i64) -> Result<Option<FinalizeRepo
 /// Runs the controller itself for as long as it takes: until ZooKeeper has everything, and the end is in the log.
 async fn by_itself(args: &Args, shell: &Shell) -> Result<FinalizeReport, Failure> {
     let interrupt = Interrupt::listen().map_err(|error| Failure::failed("can't listen for Ctrl-C").because(&error))?;
-    let data_dir = status::open(&args.data_dir)?;
+    let data_dir = directory::open(&args.data_dir)?;
     if let Some(report) = before_anything_starts(&args.data_dir).await? {
         return Ok(report);
     }
-    let zookeeper = args.zookeeper.open(Absent::Refuse, shell).await.map_err(|failure| {
-        failure.while_doing(format!("no controller holds {}, so ZooKeeper must be named", args.data_dir.display()))
-    })?;
+    let zookeeper = directory::zookeeper(&args.zookeeper, &args.data_dir, shell).await?;
     let seen = interrupt.unless_requested(look_first(zookeeper.connector.as_ref())).await?;
-    if seen.cluster_id != data_dir.cluster_id {
-        return Err(Failure::failed("the data directory and ZooKeeper are of two clusters")
-            .why(format!("{} belongs to cluster {}", data_dir.path.display(), data_dir.cluster_id))
-            .why(format!("ZooKeeper at {} is that of cluster {}", seen.place, seen.cluster_id))
-            .next("check --data-dir and --zookeeper"));
-    }
-    let options = ControllerOptions {
-        connector: Arc::clone(&zookeeper.connector),
-        settings: zookeeper.settings.clone(),
-        metadata_version: metadata_core::metadata_version::MetadataVersion::LATEST_PRODUCTION,
-        unserved_brokers: false,
-        overrule_zk_governed: false,
-        inter_broker_protocol: None,
-        deletions_share_max: None,
-    };
+    directory::of_one_cluster(&data_dir, &seen)?;
+    let options = ControllerOptions::new(Arc::clone(&zookeeper.connector), zookeeper.settings.clone());
     let controller = Controller::start(options, data_dir).await?;
     let finalized = async {
         match follow(&controller, Until::DualWrite, seen.topics, &interrupt, shell).await? {

@@ -209,13 +209,12 @@ pub(super) async fn prepare(
 
 async fn start(args: &Args, zookeeper: &ZooKeeper, data_dir: DataDir) -> Result<Arc<Controller>, Failure> {
     let options = ControllerOptions {
-        connector: Arc::clone(&zookeeper.connector),
-        settings: zookeeper.settings.clone(),
         metadata_version: args.new_log_version(),
         unserved_brokers: args.unserved_brokers,
         overrule_zk_governed: args.overrule_zk_governed,
         inter_broker_protocol: args.inter_broker_protocol,
         deletions_share_max: Some(args.max_deleted_topics_share),
+        ..ControllerOptions::new(Arc::clone(&zookeeper.connector), zookeeper.settings.clone())
     };
     Ok(Arc::new(Controller::start(options, data_dir).await?))
 }

@@ -5,6 +5,7 @@ pub(crate) mod change;
 pub(crate) mod chaos;
 pub(crate) mod ci;
 pub(crate) mod demo;
+mod directory;
 pub(crate) mod dump_log;
 pub(crate) mod export;
 pub(crate) mod finalize;

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metadata_core::metadata_version::MetadataVersion;
-
-use crate::cli::{Absent, Failure, Outcome, Shell, VerbResult, ZooKeeperArgs};
+use super::directory;
+use crate::cli::{Failure, Outcome, Shell, VerbResult, ZooKeeperArgs};
 use crate::control::{Request, ask};
 use crate::controller::{
     ControllerOptions, DataDir, RollbackOrder, RollbackReport, look_first, nothing_to_roll_back, rollback_on_disk,
@@ -45,29 +44,13 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
 
 /// Rolls back without a controller.
 async fn by_itself(args: &Args, shell: &Shell) -> Result<RollbackReport, Failure> {
-    let zookeeper = args.zookeeper.open(Absent::Refuse, shell).await.map_err(|failure| {
-        failure.while_doing(format!("no controller holds {}, so ZooKeeper must be named", args.data_dir.display()))
-    })?;
+    let zookeeper = directory::zookeeper(&args.zookeeper, &args.data_dir, shell).await?;
     let seen = look_first(zookeeper.connector.as_ref()).await?;
-    let options = ControllerOptions {
-        connector: Arc::clone(&zookeeper.connector),
-        settings: zookeeper.settings.clone(),
-        // A log that has none has copied nothing.
-        metadata_version: MetadataVersion::LATEST_PRODUCTION,
-        overrule_zk_governed: false,
-        inter_broker_protocol: None,
-        unserved_brokers: true,
-        deletions_share_max: None,
-    };
+    let options = ControllerOptions::new(Arc::clone(&zookeeper.connector), zookeeper.settings.clone());
     let Some(data_dir) = DataDir::read(&args.data_dir)? else {
         return nothing_to_roll_back(&options, &seen.cluster_id, &args.data_dir).await;
     };
-    if seen.cluster_id != data_dir.cluster_id {
-        return Err(Failure::failed("the data directory and ZooKeeper are of two clusters")
-            .why(format!("{} belongs to cluster {}", data_dir.path.display(), data_dir.cluster_id))
-            .why(format!("ZooKeeper at {} is that of cluster {}", seen.place, seen.cluster_id))
-            .next("check --data-dir and --zookeeper"));
-    }
+    directory::of_one_cluster(&data_dir, &seen)?;
     let election_max = Duration::from_secs(args.election_seconds);
     rollback_on_disk(options, data_dir, RollbackOrder { dry_run: args.dry_run, election_max }).await
 }

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use metadata_core::record::ZkMigrationState;
 
+use super::directory;
 use crate::cli::{Failure, Outcome, Shell, VerbResult};
 use crate::control::{Request, ask};
 use crate::controller::{DataDir, LogOnDisk, StatusReport, is_torn_end, sealed, who_holds};
@@ -104,18 +105,9 @@ pub(super) fn damage_of(log: &LogOnDisk, data_dir: &Path) -> Option<Failure> {
 
 async fn read(data_dir: PathBuf) -> Result<(DataDir, LogOnDisk), Failure> {
     let reading = tokio::task::spawn_blocking(move || {
-        let found = open(&data_dir)?;
+        let found = directory::open(&data_dir)?;
         let log = LogOnDisk::read(&data_dir, None)?;
         Ok((found, log))
     });
     reading.await.map_err(|error| Failure::failed("the data directory was not read").because(&error))?
-}
-
-/// The data directory that a verb is pointed at; it must be one.
-pub(super) fn open(data_dir: &Path) -> Result<DataDir, Failure> {
-    DataDir::read(data_dir)?.ok_or_else(|| {
-        Failure::failed(format!("{} is no data directory", data_dir.display()))
-            .why("it has no meta.properties")
-            .next("check --data-dir; `migrate` makes one")
-    })
 }

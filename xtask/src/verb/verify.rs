@@ -6,9 +6,9 @@ use std::sync::Arc;
 use metadata_core::id::Position;
 use metadata_core::store::MetadataStore as _;
 
-use super::status;
 use super::told::Told;
-use crate::cli::{Absent, Failure, Fields, Outcome, Shell, VerbResult, ZooKeeperArgs};
+use super::{directory, status};
+use crate::cli::{Failure, Fields, Outcome, Shell, VerbResult, ZooKeeperArgs};
 use crate::control::{Reporter, Request, ask};
 use crate::controller::{Compared, DirectoryHold, LogOnDisk, Showing, VerifyReport, compare, look_first, zk_store};
 
@@ -43,19 +43,12 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
 
 /// Compares without a controller: the log as it lies, at the position that ZooKeeper says it has.
 async fn by_itself(args: &Args, shell: &Shell) -> Result<VerifyReport, Failure> {
-    let data_dir = status::open(&args.data_dir)?;
+    let data_dir = directory::open(&args.data_dir)?;
     // Until the end: a controller that starts meanwhile would write to both sides.
     let _hold = DirectoryHold::take(&args.data_dir)?;
-    let zookeeper = args.zookeeper.open(Absent::Refuse, shell).await.map_err(|failure| {
-        failure.while_doing(format!("no controller holds {}, so ZooKeeper must be named", args.data_dir.display()))
-    })?;
+    let zookeeper = directory::zookeeper(&args.zookeeper, &args.data_dir, shell).await?;
     let seen = look_first(zookeeper.connector.as_ref()).await?;
-    if seen.cluster_id != data_dir.cluster_id {
-        return Err(Failure::failed("the data directory and ZooKeeper are of two clusters")
-            .why(format!("{} belongs to cluster {}", data_dir.path.display(), data_dir.cluster_id))
-            .why(format!("ZooKeeper at {} is that of cluster {}", seen.place, seen.cluster_id))
-            .next("check --data-dir and --zookeeper"));
-    }
+    directory::of_one_cluster(&data_dir, &seen)?;
     let whole = read(&args.data_dir, None).await?;
     let version = whole.image.metadata_version_or_lowest();
     let store = zk_store(Arc::clone(&zookeeper.connector), &zookeeper.settings, &data_dir, version, None);
