@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 const FORMAT: u8 = 1;
 
 /// Largest value, inclusive: an entry with [`GROUP_BYTES_MAX`](crate::quorum::GROUP_BYTES_MAX) and what is around it.
-const BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(crate) const BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What a value is. The numbers are on disk: they are never given to another kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +33,20 @@ pub(crate) enum Kind {
     CachePosition = 5,
     /// Records of the cached image.
     CacheValue = 6,
+    /// The directories of the other controllers.
+    Directories = 7,
+    /// The first message of a connection between controllers.
+    Hello = 8,
+    /// The answer to it.
+    Welcome = 9,
+    /// What a controller asks of another.
+    PeerRequest = 10,
+    /// The answer to it.
+    PeerAnswer = 11,
 }
 
-/// The version of every kind's present layout.
+/// The version of every kind's present layout. Messages between controllers have the version that both sides agreed on
+/// before: theirs stays the same here.
 const VERSION: u8 = 1;
 
 /// Why bytes are no such value.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use metadata_core::error::{Error, ErrorKind, Outcome};
 use metadata_core::id::{NodeId, Offset};
@@ -14,7 +15,7 @@ use metadata_core::store::Txn;
 use crate::disk::Disk;
 use crate::log::layout::Layout;
 use crate::log::lock::DirectoryLock;
-use crate::{KraftLog, KraftLogOptions};
+use crate::{KraftLog, KraftLogOptions, PeerOptions, QuorumTimeouts};
 
 pub(crate) const NODE: NodeId = NodeId(1);
 
@@ -147,4 +148,83 @@ async fn a_last_sync_that_fails_is_told_by_file() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains("sidecar.tmp") && error.to_string().contains("make room"), "{error}");
     KraftLog::open(options(dir.path())).await.unwrap().shutdown().await.unwrap();
+}
+
+/// Three controllers, of which one, the leader or not, runs out of space.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voter_with_a_full_disk_stops_and_the_others_go_on() {
+    for the_leader in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let ids = [NodeId(3000), NodeId(3001), NodeId(3002)];
+        let voters: BTreeMap<_, _> = ids
+            .iter()
+            .map(|id| (*id, std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()))
+            .collect();
+        let mut members = BTreeMap::new();
+        for id in ids {
+            let data_dir = dir.path().join(id.to_string());
+            KraftLog::format(&data_dir, id, "cluster", MetadataVersion::V3_9_IV0).unwrap();
+            let mut peers = PeerOptions::new(&voters[&id], voters.clone());
+            peers.timeouts = QuorumTimeouts {
+                heartbeat: Duration::from_millis(100),
+                election_min: Duration::from_millis(300),
+                election_max: Duration::from_millis(600),
+            };
+            let mut options = KraftLogOptions::new(&data_dir, id, "cluster");
+            options.peers = Some(peers);
+            let disk = Disk::with_room(1 << 30);
+            members.insert(id, (disk.clone(), KraftLog::open_on(disk, options).await.unwrap()));
+        }
+        let leads = |members: &BTreeMap<NodeId, (Disk, KraftLog)>| {
+            members.iter().find(|(_, (_, log))| log.voters().len() == 3 && log.active().is_some()).map(|(id, _)| *id)
+        };
+        let leader = wait_for(|| leads(&members)).await;
+        let full = if the_leader { leader } else { *ids.iter().find(|id| **id != leader).unwrap() };
+
+        members[&full].0.fill();
+        // It is written to until it stops.
+        let (mut number, mut acknowledged) = (0, Vec::new());
+        while members[&full].1.leadership(None).await.is_ok() {
+            let Some(leader) = leads(&members) else { continue };
+            let log = &members[&leader].1;
+            let (Some(epoch), expected) = (log.active(), log.extent().end_offset) else { continue };
+            number += 1;
+            let append = Append { epoch, expected: Some(expected), txn: Txn::None, records: vec![config(number)] };
+            if log.append(append).await.is_ok() {
+                acknowledged.push(number);
+            }
+        }
+        let (_, stopped) = members.remove(&full).unwrap();
+        let error = stopped.shutdown().await.unwrap_err();
+        assert!(error.to_string().contains("make room"), "{error}");
+
+        let next = wait_for(|| leads(&members)).await;
+        let log = &members[&next].1;
+        let append = Append {
+            epoch: log.active().unwrap(),
+            expected: Some(log.extent().end_offset),
+            txn: Txn::None,
+            records: vec![config(10_000)],
+        };
+        log.append(append).await.unwrap();
+        for number in acknowledged {
+            assert!(log.image().config(&resource(number)).is_some(), "{number} was acknowledged");
+        }
+        for (_, (_, log)) in members {
+            log.shutdown().await.unwrap();
+        }
+    }
+}
+
+/// What is found, once it is.
+async fn wait_for<T>(find: impl Fn() -> Option<T>) -> T {
+    let finding = async {
+        loop {
+            if let Some(found) = find() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), finding).await.unwrap()
 }

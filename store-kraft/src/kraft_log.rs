@@ -1,12 +1,15 @@
-//! [`KraftLog`]: the metadata log of a quorum of one, and the port [`MetadataLog`] over it.
+//! [`KraftLog`]: a controller's metadata log, and the port [`MetadataLog`] over it.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use metadata_core::controllers::Controllers;
 use metadata_core::error::{Error, ErrorKind, Outcome, Result};
-use metadata_core::id::{KRaftLeaderEpoch, NodeId, Offset, Position};
+use metadata_core::id::{DirectoryId, KRaftLeaderEpoch, NodeId, Offset, Position};
 use metadata_core::image::MetadataImage;
 use metadata_core::leadership::LogExtent;
 use metadata_core::log::{Append, LeaderAndEpoch, LogBatch, MetadataLog, RECORDS_PER_BATCH_MAX};
@@ -26,22 +29,29 @@ use crate::log::layout::Layout;
 use crate::log::read::{below_start, read_batches};
 use crate::log::snapshot::{SnapshotReader, list_snapshots};
 use crate::log::writer::Segments;
-use crate::open::{self, Running, Threads};
+use crate::open::{self, Peers, Running, Threads};
 use crate::options::KraftLogOptions;
+use crate::peer::announcer::QuorumControllers;
+use crate::peer::message::{Announced, Request};
+use crate::quorum::change::{Changing, not_leader};
 use crate::quorum::machine::{Failed, Machine};
+use crate::quorum::members::Members;
 use crate::quorum::proposal::{ProposedBatch, ProposedTxn};
 use crate::quorum::propose::{Arriving, Waiting, active_epoch, fenced, now};
-use crate::quorum::types::Raft;
+use crate::quorum::status::{QuorumMember, QuorumStatus};
+use crate::quorum::types::{Raft, StoredMembership};
 use crate::quorum::view::View;
+use crate::sidecar::Sidecar;
 
 pub use crate::open::Recovery;
 
-/// Kafka's metadata log of a quorum of one: a real Raft log underneath, a real Kafka log directory on top.
+/// Kafka's metadata log: a real Raft log underneath, a real Kafka log directory on top.
 ///
-/// - An append is acknowledged when it is synced in Raft's log and applied to the Kafka log.
+/// - An append is acknowledged when it is synced in Raft's log by a majority of the voters, and applied to the Kafka log here.
 /// - `__cluster_metadata-0` holds committed batches only, as a KRaft controller's would. After [`Self::shutdown`] it is
 ///   complete and whole; after a crash its end may be torn, until the next open mends it from Raft's log.
-/// - Each start is a new epoch, with a LeaderChange batch of its own.
+/// - Each leadership is an epoch of its own, with a LeaderChange batch. A quorum of one begins a new one with each start.
+/// - The members of a quorum have the same bytes at the same offsets, as far as each has them.
 ///
 /// Dropping it without [`Self::shutdown`] is like a crash that loses nothing. The directory's lock is given up when the
 /// threads that write have ended.
@@ -57,6 +67,9 @@ pub struct KraftLog {
     appends: Mutex<Option<mpsc::UnboundedSender<Arriving>>>,
     raft: Raft,
     machine: Machine,
+    members: watch::Receiver<Members>,
+    held: watch::Sender<Option<Offset>>,
+    peers: Option<Peers>,
     tasks: Vec<AbortHandle>,
     ending: Mutex<Option<Ending>>,
 }
@@ -101,20 +114,36 @@ impl KraftLog {
         MetaProperties::read(&Layout::new(data_dir.as_ref()).meta_properties())
     }
 
-    /// Opens a formatted data directory, and waits until this only voter leads: everything that was ever acknowledged is
-    /// applied then. Must be called within a tokio runtime with its timers enabled.
+    /// Opens a formatted data directory. An only voter leads when this returns: everything that was ever acknowledged is
+    /// applied then. With more voters, whoever wants to append waits for [`leadership`](MetadataLog::leadership). Must be
+    /// called within a tokio runtime with its timers and its network enabled.
     ///
     /// # Errors
     /// `Unavailable`: another process has the directory, or it can't be read or written. `Invalid`: it is not formatted, or
-    /// belongs to another node or cluster. `Corrupt`: damage, with the place; nothing was changed but for the torn ends
+    /// belongs to another node or cluster, or to a quorum of several while the options name no peers. `Corrupt`: damage, with the place; nothing was changed but for the torn ends
     /// that a crash leaves.
     pub async fn open(options: KraftLogOptions) -> Result<Self> {
         Self::open_on(Disk::default(), options).await
     }
 
     pub(crate) async fn open_on(disk: Disk, options: KraftLogOptions) -> Result<Self> {
-        let Running { layout, health, recovery, segments, view, leadership, appends, raft, machine, tasks, ending } =
-            open::open(disk, &options).await?;
+        let Running {
+            layout,
+            health,
+            recovery,
+            segments,
+            view,
+            leadership,
+            appends,
+            raft,
+            machine,
+            members,
+            is_only_voter,
+            held,
+            peers,
+            tasks,
+            ending,
+        } = open::open(disk, &options).await?;
         let log = Self {
             options,
             layout,
@@ -126,9 +155,15 @@ impl KraftLog {
             appends: Mutex::new(Some(appends)),
             raft,
             machine,
+            members,
+            held,
+            peers,
             tasks,
             ending: Mutex::new(Some(ending)),
         };
+        if !is_only_voter {
+            return Ok(log);
+        }
         match log.wait_until_active().await {
             Ok(()) => Ok(log),
             Err(error) => {
@@ -157,6 +192,12 @@ impl KraftLog {
     /// [`KraftLogOptions::hold_bytes`]: the store that lags behind needs a full sync. A hold outlives a restart.
     pub fn hold_given_up(&self) -> bool {
         self.view.borrow().hold_given_up
+    }
+
+    /// From where on (inclusive) the log is held for a store that lags behind, on this member: as it was told itself, or as the
+    /// leader told it.
+    pub fn held(&self) -> Option<Offset> {
+        *self.held.borrow()
     }
 
     /// The options that it was opened with.
@@ -194,6 +235,122 @@ impl KraftLog {
             records.push(VersionedRecord::new(EndTransactionRecord::default(), 0));
         }
         self.append(Append { epoch: start, expected: Some(position.end_offset), txn: Txn::None, records }).await
+    }
+
+    /// What all voters say of themselves: the port that a migration waits for controllers by. The voters are those of Raft.
+    pub fn controllers(&self) -> impl Controllers + use<> {
+        QuorumControllers {
+            own: self.options.node_id,
+            announcement: self.options.announcement.clone(),
+            members: self.members.clone(),
+            roster: self.peers.as_ref().map(|peers| Arc::clone(&peers.roster)),
+            health: self.health.clone(),
+            told: None,
+        }
+    }
+
+    /// How the quorum is, as this member sees it.
+    pub fn quorum(&self) -> QuorumStatus {
+        let LeaderAndEpoch { leader, epoch, .. } = *self.leadership.borrow();
+        let members = self.members.borrow().clone();
+        let mut news = self.peers.as_ref().map(|peers| peers.roster.look()).unwrap_or_default();
+        let own = self.options.node_id;
+        let described = members.all.iter().map(|(id, member)| {
+            let heard = if *id == own { None } else { news.remove(id).flatten() };
+            let announced = heard.as_ref().and_then(|heard| heard.announced.as_ref());
+            let known = self.peers.as_ref().and_then(|peers| peers.roster.directory_of(*id));
+            QuorumMember {
+                id: *id,
+                address: member.address.clone(),
+                directory_id: member.directory_id.or(known),
+                voter: members.voters.contains(id),
+                end_offset: match *id == own {
+                    true => Some(self.extent().end_offset),
+                    false => announced.map(|announced| announced.position().end_offset),
+                },
+                silent: if *id == own { Some(Duration::ZERO) } else { heard.as_ref().map(|heard| heard.silent) },
+                announcement: match *id == own {
+                    true => Some(self.options.announcement.clone()),
+                    false => announced.and_then(|announced| announced.announcement()),
+                },
+            }
+        });
+        let members = described.collect::<Vec<_>>();
+        let confirmed = {
+            let metrics = self.raft.metrics();
+            let now = metrics.borrow();
+            let several = members.iter().filter(|member| member.voter).count() > 1;
+            now.millis_since_quorum_ack.filter(|_| several).map(Duration::from_millis)
+        };
+        QuorumStatus { own, leader, epoch, members, confirmed }
+    }
+
+    /// The log's own id, the same on all members: that of the data directory of its first leader. `None` before there was one.
+    pub fn log_id(&self) -> Option<DirectoryId> {
+        self.members.borrow().log_id()
+    }
+
+    /// The id of the log in a data directory that no process holds; `None` if it never was a log's. After a kill it may
+    /// be missing for a log that was named just before.
+    ///
+    /// # Errors
+    /// `Corrupt`: the file is damaged, with the place. `Unavailable`: it can't be read.
+    pub fn log_id_in(data_dir: impl AsRef<Path>) -> Result<Option<DirectoryId>> {
+        let sidecar = Sidecar::read(&Layout::new(data_dir.as_ref()).raft())?;
+        let members = sidecar.map(|sidecar| Members::from(StoredMembership::from(sidecar.membership).membership()));
+        Ok(members.and_then(|members| members.log_id()))
+    }
+
+    /// The voters of the quorum, as Raft goes by them now.
+    pub fn voters(&self) -> BTreeSet<NodeId> {
+        self.members.borrow().voters.clone()
+    }
+
+    /// Where this controller listens for others, if it does.
+    pub fn listens_at(&self) -> Option<SocketAddr> {
+        self.peers.as_ref().map(|peers| peers.listens_at)
+    }
+
+    /// Adds a voter while the quorum runs. The controller `id` must run already and wait to be added: started on a new data
+    /// directory, with peers and without voters. It gets the log first, which may take minutes, and votes then. Kafka: KIP-853.
+    ///
+    /// # Errors
+    /// Not applied: `ControllerFenced`: another controller leads, which is named; `Invalid`: this controller does not listen, or
+    /// `id` is its own; `Conflict`: it is a voter already, or another change is under way; `Unavailable`: it can't be reached,
+    /// refuses, or does not get the log in time, and then it may be a member that does not vote. Unknown: `Unavailable`: the
+    /// change was not decided in time.
+    pub async fn add_voter(&self, id: NodeId, address: &str) -> Result<()> {
+        let probe = match &self.peers {
+            Some(peers) => peers.announcing.now(),
+            None => Announced::new(&self.options.announcement, self.image().position(), None),
+        };
+        self.changing()?.add(id, address, Request::Announce(probe)).await
+    }
+
+    /// Removes a member while the quorum runs. It must not be started again on its data directory; the same id may be added
+    /// again with a new one. A leader may remove itself: it leads until that is decided.
+    ///
+    /// # Errors
+    /// As [`Self::add_voter`]; `Conflict`: it is no member; `Invalid`: it is the only voter.
+    pub async fn remove_voter(&self, id: NodeId) -> Result<()> {
+        self.changing()?.remove(id).await
+    }
+
+    fn changing(&self) -> Result<Changing<'_>> {
+        let LeaderAndEpoch { leader, active, .. } = *self.leadership.borrow();
+        if !active {
+            return Err(not_leader(leader.filter(|leader| *leader != self.options.node_id)));
+        }
+        let own = self.options.node_id;
+        let configured = self.options.peers.as_ref().and_then(|peers| peers.voters.get(&own).cloned());
+        let listens_at = self.listens_at().map(|at| at.to_string());
+        Ok(Changing {
+            raft: &self.raft,
+            own,
+            own_address: configured.or(listens_at).unwrap_or_default(),
+            dialer: self.peers.as_ref().map(|peers| &peers.dialer),
+            members: self.members.clone(),
+        })
     }
 
     /// Whether the log consists of LeaderChange batches alone.
@@ -297,6 +454,12 @@ impl KraftLog {
         let expected = expected.map(|offset| offset.0);
         let batch = ProposedBatch { expected, txn: ProposedTxn::from(txn), batch: Blob(batch.into()) };
         Ok((epoch, records.len(), batch))
+    }
+
+    /// The epoch in which this member leads and may append, if it does.
+    #[cfg(test)]
+    pub(crate) fn active(&self) -> Option<KRaftLeaderEpoch> {
+        active_epoch(*self.leadership.borrow())
     }
 
     fn submit(&self, arriving: Arriving) -> Result<()> {
@@ -425,6 +588,7 @@ impl MetadataLog for KraftLog {
     }
 
     fn hold(&self, end_offset: Offset) {
+        self.held.send_replace(Some(end_offset));
         self.machine.hold(end_offset);
     }
 }

@@ -1,7 +1,8 @@
 //! Kafka's metadata log: files that `kafka-dump-log` reads as they lie and a KRaft controller boots from, replicated by
 //! openraft, with a rebuildable sled cache beside them.
 //!
-//! [`KraftLog`] implements the port [`metadata_core::log::MetadataLog`] for a quorum of one voter.
+//! [`KraftLog`] implements the port [`metadata_core::log::MetadataLog`] for a quorum of one voter, which is the default, or
+//! of several: see [`PeerOptions`].
 //!
 //! ```no_run
 //! use metadata_core::id::NodeId;
@@ -41,6 +42,7 @@
 //! - [`batch`]: Kafka's record batches, built and read.
 //! - [`log`]: the files of a controller's `metadata.log.dir`, and [`log::Dump`] to look at them.
 //! - `raftlog`: Raft's own log. `sidecar`: what ties the two together.
+//! - `peer`: how controllers speak with each other.
 //! - `quorum`: openraft's types, group commit, the state machine that derives the one log from the other.
 //! - `cache`: the image in sled, never the only copy.
 //! - `codec`: the one place that knows bincode. `disk`: every write.
@@ -55,13 +57,20 @@ mod kraft_log;
 pub mod log;
 mod open;
 mod options;
+mod peer;
 mod quorum;
 mod raftlog;
 mod sealed;
 mod sidecar;
 
 pub use kraft_log::{KraftLog, Recovery};
-pub use options::{KraftLogOptions, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+#[cfg(feature = "tls")]
+pub use options::PeerTls;
+pub use options::{
+    KraftLogOptions, PeerOptions, PeerSecurity, QuorumTimeouts, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX,
+    SEGMENT_BYTES_MIN,
+};
+pub use quorum::status::{QuorumMember, QuorumStatus};
 
 #[cfg(test)]
 mod full_disk;

@@ -1,14 +1,16 @@
 //! Opens a data directory: verifies, mends, starts.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use metadata_core::error::{Error, ErrorKind, Outcome, Result};
-use metadata_core::id::{KRaftLeaderEpoch, Offset};
+use metadata_core::id::{DirectoryId, KRaftLeaderEpoch, NodeId, Offset};
 use metadata_core::image::MetadataImage;
 use metadata_core::log::LeaderAndEpoch;
 use openraft::{Config, SnapshotPolicy};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -20,24 +22,37 @@ use crate::kraft_log::Ending;
 use crate::log::damage::LogError;
 use crate::log::layout::{Layout, partition_metadata};
 use crate::log::lock::DirectoryLock;
+use crate::log::properties::random_directory_id;
 use crate::log::quorum_state::QuorumState;
 use crate::log::read::{batch_ending_at, replay};
 use crate::log::snapshot::{SnapshotReader, list_snapshots, remove_unfinished};
 use crate::log::writer::{Kept, LogWriter, Segments};
 use crate::log::{Damage, MetaProperties};
-use crate::options::{KraftLogOptions, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::options::{KraftLogOptions, PeerOptions, QuorumTimeouts, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::peer::announcer::{Announcing, announce};
+use crate::peer::dialer::Dialer;
+use crate::peer::network::Network;
+use crate::peer::roster::{Own, Roster};
+use crate::peer::security::Security;
+use crate::peer::server::{Answering, serve};
 use crate::quorum::apply::{Images, StateMachine, epoch_of};
 use crate::quorum::lead::Leading;
 use crate::quorum::machine::{Limits, Machine, MachineParts};
-use crate::quorum::network::NoPeers;
+use crate::quorum::members::Members;
 use crate::quorum::propose::{Arriving, Proposer};
-use crate::quorum::types::{MemberAddress, Raft, raft_id};
+use crate::quorum::types::{MemberAddress, Raft, RaftNodeId, raft_id};
 use crate::quorum::view::View;
 use crate::raftlog::{self, Opened, RaftLogStore};
 use crate::sidecar::Sidecar;
 
 /// A segment of Raft's log is closed at this size.
 const RAFT_SEGMENT_BYTES: u64 = 64 << 20;
+
+/// Snapshots travel in pieces of so many bytes.
+const SNAPSHOT_CHUNK_BYTES: u64 = 1 << 20;
+
+/// Each piece of a snapshot is answered within this time.
+const SNAPSHOT_PIECE_MS: u64 = 60_000;
 
 /// What an open found and mended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,13 +81,37 @@ pub(crate) struct Running {
     pub(crate) appends: mpsc::UnboundedSender<Arriving>,
     pub(crate) raft: Raft,
     pub(crate) machine: Machine,
+    pub(crate) members: watch::Receiver<Members>,
+    /// Nobody else votes, now or once the quorum is formed.
+    pub(crate) is_only_voter: bool,
+    pub(crate) held: watch::Sender<Option<Offset>>,
+    pub(crate) peers: Option<Peers>,
     pub(crate) tasks: Vec<AbortHandle>,
     pub(crate) ending: Ending,
+}
+
+/// How the other controllers are reached.
+pub(crate) struct Peers {
+    /// Where this controller listens.
+    pub(crate) listens_at: SocketAddr,
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) announcing: Arc<Announcing>,
+}
+
+/// What is there of the peers before Raft is.
+struct Meeting {
+    listener: TcpListener,
+    listens_at: SocketAddr,
+    security: Security,
+    dialer: Arc<Dialer>,
+    roster: Arc<Roster>,
 }
 
 /// What lies in the directory, verified and mended.
 struct Found {
     layout: Layout,
+    directory_id: DirectoryId,
     lock: Arc<DirectoryLock>,
     raft_log: Opened,
     sidecar: Sidecar,
@@ -87,9 +126,44 @@ fn unavailable(error: impl std::fmt::Display) -> Error {
 }
 
 pub(crate) async fn open(disk: Disk, options: &KraftLogOptions) -> Result<Running> {
+    // Whoever can't listen changes nothing.
+    let listener = match &options.peers {
+        Some(peers) => Some((listen(peers).await?, security(peers)?)),
+        None => None,
+    };
     let (on_disk, of) = (disk.clone(), options.clone());
-    let found = tokio::task::spawn_blocking(move || find(&on_disk, &of)).await.map_err(unavailable)??;
-    start(disk, options, found).await
+    let found = tokio::task::spawn_blocking(move || find(&on_disk, &of)).await.map_err(unavailable)?;
+    start(disk, options, listener, found.map_err(|error| how_to_rebuild(error, options))?).await
+}
+
+/// One of several voters is built anew from the others. It must not just forget what it voted.
+fn how_to_rebuild(error: Error, options: &KraftLogOptions) -> Error {
+    if error.kind() != ErrorKind::Corrupt || options.peers.is_none() {
+        return error;
+    }
+    let (id, dir) = (options.node_id, options.data_dir.display());
+    let message = format!(
+        "{error}; the other controllers go on without this one: to build it anew, remove controller {id} from the quorum, set \
+         {dir} aside, start the controller on a new data directory so that it waits to be added, and add it"
+    );
+    Error::not_applied(ErrorKind::Corrupt, message)
+}
+
+async fn listen(peers: &PeerOptions) -> Result<TcpListener> {
+    peers.timeouts.check()?;
+    TcpListener::bind(peers.listen.as_str()).await.map_err(|error| {
+        let message =
+            format!("can't listen for other controllers at {}: {error}; choose another address", peers.listen);
+        Error::not_applied(ErrorKind::Unavailable, message)
+    })
+}
+
+fn security(peers: &PeerOptions) -> Result<Security> {
+    match &peers.security {
+        crate::options::PeerSecurity::Plaintext => Ok(Security::Plaintext),
+        #[cfg(feature = "tls")]
+        crate::options::PeerSecurity::Tls(files) => Ok(Security::Tls(crate::peer::tls::PeerIdentity::read(files)?)),
+    }
 }
 
 fn find(disk: &Disk, options: &KraftLogOptions) -> Result<Found> {
@@ -104,7 +178,8 @@ fn find(disk: &Disk, options: &KraftLogOptions) -> Result<Found> {
         return Err(not_formatted());
     }
     let lock = Arc::new(DirectoryLock::acquire(&layout.lock())?);
-    MetaProperties::read(&path)?.ok_or_else(not_formatted)?.expect(&path, options.node_id, &options.cluster_id)?;
+    let properties = MetaProperties::read(&path)?.ok_or_else(not_formatted)?;
+    properties.expect(&path, options.node_id, &options.cluster_id)?;
     for dir in [layout.partition(), layout.raft()] {
         disk.create_dir(&dir)?;
         remove_unfinished(disk, &dir)?;
@@ -119,7 +194,7 @@ fn find(disk: &Disk, options: &KraftLogOptions) -> Result<Found> {
     let epochs = sidecar.epochs();
     let mut raft_log = Opened::open(disk, &layout.raft(), RAFT_SEGMENT_BYTES)?;
     check_reaches_applied(&layout, &sidecar, &raft_log)?;
-    check_vote(&layout, &raft_log)?;
+    check_vote(&layout, &raft_log, options.peers.is_some())?;
     check_nobody_else_led(&layout, &raft_log)?;
     let kept = Kept { end: Offset(sidecar.end_offset), epochs: &epochs, restarted_at: Offset(sidecar.restarted_at) };
     let (log, cut) = LogWriter::open(disk, &layout.partition(), segment_bytes, kept)?;
@@ -143,7 +218,9 @@ fn find(disk: &Disk, options: &KraftLogOptions) -> Result<Found> {
             cache.close();
         }
     })?;
-    Ok(Found { layout, lock, raft_log, sidecar, log, images, cache, recovery })
+    // Files of old versions of Kafka have none.
+    let directory_id = properties.directory_id.map_or_else(random_directory_id, Ok)?;
+    Ok(Found { layout, directory_id, lock, raft_log, sidecar, log, images, cache, recovery })
 }
 
 /// Kafka refuses a directory of another topic, so nothing of ours must lie in one.
@@ -196,11 +273,12 @@ fn check_reaches_applied(layout: &Layout, sidecar: &Sidecar, raft_log: &Opened) 
 /// A node saves its vote in a term before it writes an entry of it. One that forgot its vote could vote twice in a term, and
 /// start one again that it led.
 ///
-/// The first entry is there before the first vote. Without it nobody is a member, and the election would never end.
-fn check_vote(layout: &Layout, raft_log: &Opened) -> Result<()> {
+/// In a quorum of one, the first entry is there before the first vote: without it nobody is a member, and the election would
+/// never end. With peers, one that was not a member yet may have voted for another.
+fn check_vote(layout: &Layout, raft_log: &Opened, has_peers: bool) -> Result<()> {
     let voted = raft_log.term();
     let (file, reason) = match raft_log.last().map(|last| last.leader_id.term) {
-        None if voted > 0 => {
+        None if voted > 0 && !has_peers => {
             (layout.raft(), format!("the vote is of term {voted}, and Raft's log has lost all of its entries"))
         }
         Some(written) if written > voted => {
@@ -302,21 +380,65 @@ fn from_snapshot(layout: &Layout, log: &LogWriter, latest: Offset) -> Result<Met
     Err(LogError::from(Damage { file: dir, position: 0, offset: Some(log.start()), reason }).into())
 }
 
-async fn start(disk: Disk, options: &KraftLogOptions, found: Found) -> Result<Running> {
-    let Found { layout, lock, raft_log, sidecar, log, images, cache, recovery } = found;
+/// Draws the number by which others tell this process from the one before it.
+fn incarnation() -> Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(unavailable)?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+async fn meet(
+    disk: &Disk,
+    options: &KraftLogOptions,
+    layout: &Layout,
+    directory_id: DirectoryId,
+    (listener, security): (TcpListener, Security),
+) -> Result<Meeting> {
+    let listens_at = listener.local_addr().map_err(unavailable)?;
+    let own = Own {
+        cluster_id: options.cluster_id.clone(),
+        node_id: options.node_id,
+        directory_id: Some(directory_id),
+        incarnation: incarnation()?,
+    };
+    let (disk, raft_dir) = (disk.clone(), layout.raft());
+    let roster =
+        tokio::task::spawn_blocking(move || Roster::open(&disk, &raft_dir, own)).await.map_err(unavailable)??;
+    let roster = Arc::new(roster);
+    let configured = options.peers.as_ref().map(|peers| peers.voters.clone()).unwrap_or_default();
+    let dialer = Arc::new(Dialer::new(Arc::clone(&roster), security.clone(), configured));
+    Ok(Meeting { listener, listens_at, security, dialer, roster })
+}
+
+async fn start(
+    disk: Disk,
+    options: &KraftLogOptions,
+    listener: Option<(TcpListener, Security)>,
+    found: Found,
+) -> Result<Running> {
+    let Found { layout, directory_id, lock, raft_log, sidecar, log, images, cache, recovery } = found;
     let own = raft_id(options.node_id);
     let health = Health::new();
     let segments = log.segments();
     let mut threads = Threads { cache: cache.clone(), ..Threads::default() };
-    let config = match raft_config(&options.cluster_id) {
+    let timeouts = options.peers.as_ref().map(|peers| peers.timeouts).unwrap_or_default();
+    let config = match raft_config(&options.cluster_id, timeouts) {
         Ok(config) => Arc::new(config),
         Err(error) => return Err(threads.end(error).await),
+    };
+    let meeting = match listener {
+        None => None,
+        Some(listener) => match meet(&disk, options, &layout, directory_id, listener).await {
+            Ok(meeting) => Some(meeting),
+            Err(error) => return Err(threads.end(error).await),
+        },
     };
     let (raft_log, thread) = match RaftLogStore::start(raft_log, own, health.clone(), Arc::clone(&lock)) {
         Ok(started) => started,
         Err(error) => return Err(threads.end(unavailable(error)).await),
     };
     threads.raft_log = Some(thread);
+    let held = watch::Sender::new(sidecar.hold.map(Offset));
     let state = StateMachine::new(sidecar, log, images, raft_log.table());
     let view = watch::Sender::new(View::default());
     let view_receiver = view.subscribe();
@@ -335,7 +457,9 @@ async fn start(disk: Disk, options: &KraftLogOptions, found: Found) -> Result<Ru
         }
     };
     threads.applying = Some(thread);
-    let raft = match start_raft(own, config, raft_log, machine.clone()).await {
+    let configured = configured_members(options);
+    let network = Network(meeting.as_ref().map(|meeting| Arc::clone(&meeting.dialer)));
+    let raft = match start_raft(own, config, network, raft_log, machine.clone(), &configured).await {
         Ok(raft) => raft,
         Err(error) => {
             // Raft's error says less than the thread that failed.
@@ -347,20 +471,51 @@ async fn start(disk: Disk, options: &KraftLogOptions, found: Found) -> Result<Ru
 
     let initial = LeaderAndEpoch { leader: None, epoch: KRaftLeaderEpoch(0), active: false };
     let (leadership, leadership_receiver) = watch::channel(initial);
+    let members = Members::from(raft.metrics().borrow().membership_config.membership());
+    let (members, members_receiver) = watch::channel(members);
+    let is_only_voter = {
+        let now = members_receiver.borrow();
+        let voters: Vec<_> = if now.all.is_empty() { configured.keys().collect() } else { now.voters.iter().collect() };
+        voters == [&options.node_id]
+    };
+    if let Some(meeting) = &meeting {
+        let now = members_receiver.borrow();
+        meeting.roster.members_changed(if now.all.is_empty() { &configured } else { &now.all });
+    }
     let leading = Leading {
         raft: raft.clone(),
         own: options.node_id,
         health: health.clone(),
         view: view_receiver.clone(),
         leadership,
+        members,
+        roster: meeting.as_ref().map(|meeting| Arc::clone(&meeting.roster)),
+        configured,
+        unconfirmed_max: timeouts.unconfirmed_max(),
+        directory_id,
     };
     let (appends, arriving) = mpsc::unbounded_channel();
     let proposer =
         Proposer { raft: raft.clone(), health: health.clone(), leadership: leadership_receiver.clone(), arriving };
-    let leading = tokio::spawn(leading.run()).abort_handle();
-    let caching = cache.clone().map(|cache| {
+    let mut tasks = vec![tokio::spawn(leading.run()).abort_handle()];
+    if let Some(cache) = cache.clone() {
         let follow = cache_after_snapshots(cache, Arc::clone(&segments), view_receiver.clone());
-        tokio::spawn(follow).abort_handle()
+        tasks.push(tokio::spawn(follow).abort_handle());
+    }
+    let peers = meeting.map(|meeting| {
+        let Meeting { listener, listens_at, security, dialer, roster } = meeting;
+        let announcing = Arc::new(Announcing {
+            announcement: options.announcement.clone(),
+            view: view_receiver.clone(),
+            leadership: leadership_receiver.clone(),
+            held: held.clone(),
+            machine: machine.clone(),
+        });
+        let (raft, roster_there) = (raft.clone(), Arc::clone(&roster));
+        let answering = Answering { raft, roster: roster_there, announcing: Arc::clone(&announcing), security };
+        tasks.push(tokio::spawn(serve(listener, Arc::new(answering))).abort_handle());
+        tasks.push(tokio::spawn(announce(Arc::clone(&dialer), Arc::clone(&announcing))).abort_handle());
+        Peers { listens_at, dialer, roster, announcing }
     });
     let proposer = tokio::spawn(proposer.run());
     let ending = Ending { proposer, threads };
@@ -374,9 +529,21 @@ async fn start(disk: Disk, options: &KraftLogOptions, found: Found) -> Result<Ru
         appends,
         raft,
         machine,
-        tasks: [Some(leading), caching].into_iter().flatten().collect(),
+        members: members_receiver,
+        is_only_voter,
+        held,
+        peers,
+        tasks,
         ending,
     })
+}
+
+/// Those who form a new quorum: this controller alone, unless the options say otherwise.
+fn configured_members(options: &KraftLogOptions) -> BTreeMap<NodeId, MemberAddress> {
+    match &options.peers {
+        None => BTreeMap::from([(options.node_id, MemberAddress::default())]),
+        Some(peers) => peers.voters.iter().map(|(id, address)| (*id, MemberAddress::at(address))).collect(),
+    }
 }
 
 /// Stores the image after each snapshot.
@@ -401,22 +568,66 @@ pub(crate) fn store_image(cache: &ImageCache, segments: &Arc<Segments>, start: O
     }
 }
 
-/// Starts Raft and an election. When it fails, Raft has ended.
-async fn start_raft(own: u64, config: Arc<Config>, raft_log: RaftLogStore, machine: Machine) -> Result<Raft> {
-    let raft = Raft::new(own, config, NoPeers, raft_log, machine).await.map_err(unavailable)?;
-    let elect = async {
-        // The only voter has nobody to wait for. A new one elects itself when it is initialized.
-        if raft.is_initialized().await.map_err(unavailable)? {
-            return raft.trigger().elect().await.map_err(unavailable);
-        }
-        let members = BTreeMap::from([(own, MemberAddress::default())]);
-        raft.initialize(members).await.map_err(unavailable)
-    };
-    if let Err(error) = elect.await {
+/// Starts Raft, and an election where this is the only voter. When it fails, Raft has ended.
+async fn start_raft(
+    own: RaftNodeId,
+    config: Arc<Config>,
+    network: Network,
+    raft_log: RaftLogStore,
+    machine: Machine,
+    configured: &BTreeMap<NodeId, MemberAddress>,
+) -> Result<Raft> {
+    let has_peers = network.0.is_some();
+    let patience = std::time::Duration::from_millis(config.election_timeout_max);
+    let raft = Raft::new(own, config, network, raft_log, machine).await.map_err(unavailable)?;
+    let started = start_voting(&raft, own, has_peers, patience, configured).await;
+    if let Err(error) = started {
         let _ = raft.shutdown().await;
         return Err(error);
     }
     Ok(raft)
+}
+
+async fn start_voting(
+    raft: &Raft,
+    own: RaftNodeId,
+    has_peers: bool,
+    patience: std::time::Duration,
+    configured: &BTreeMap<NodeId, MemberAddress>,
+) -> Result<()> {
+    let members: BTreeMap<_, _> = configured.iter().map(|(id, member)| (raft_id(*id), member.clone())).collect();
+    if raft.is_initialized().await.map_err(unavailable)? {
+        let voters: Vec<_> = raft.metrics().borrow().membership_config.voter_ids().collect();
+        // The only voter has nobody to wait for.
+        if voters == [own] {
+            return raft.trigger().elect().await.map_err(unavailable);
+        }
+        if !has_peers {
+            let ids = voters.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let message = format!(
+                "this log is that of a quorum with the voters {ids}: say where this controller listens and where the others are"
+            );
+            return Err(Error::not_applied(ErrorKind::Invalid, message));
+        }
+        return Ok(());
+    }
+    // A new quorum of one elects itself when it is initialized. Of several, the first voter initializes it; each of the
+    // others would do the same, and waits in case that one is not there.
+    let Some(rank) = members.keys().position(|id| *id == own) else { return Ok(()) };
+    if rank == 0 {
+        return raft.initialize(members).await.map_err(unavailable);
+    }
+    let raft = raft.clone();
+    let wait = patience.saturating_mul(u32::try_from(rank).unwrap_or(u32::MAX));
+    drop(tokio::spawn(async move {
+        tokio::time::sleep(wait).await;
+        if let Ok(false) = raft.is_initialized().await
+            && let Err(error) = raft.initialize(members).await
+        {
+            tracing::debug!(%error, "the quorum was formed meanwhile");
+        }
+    }));
+    Ok(())
 }
 
 /// The threads of a log. They hold the directory's lock, so whoever stops the log waits for them.
@@ -449,17 +660,20 @@ impl Threads {
     }
 }
 
-fn raft_config(cluster_id: &str) -> Result<Config> {
+fn raft_config(cluster_id: &str, timeouts: QuorumTimeouts) -> Result<Config> {
+    let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let config = Config {
         cluster_name: cluster_id.to_owned(),
-        // Kafka's 1000 ms (`controller.quorum.election.timeout.ms`), and as much again to spread candidates.
-        election_timeout_min: 1000,
-        election_timeout_max: 2000,
-        heartbeat_interval: 250,
+        election_timeout_min: millis(timeouts.election_min),
+        election_timeout_max: millis(timeouts.election_max),
+        heartbeat_interval: millis(timeouts.heartbeat),
         // Snapshots are due by bytes of the Kafka log, which openraft does not know.
         snapshot_policy: SnapshotPolicy::Never,
-        // Nobody else needs entries that a snapshot covers.
-        max_in_snapshot_log_to_keep: 0,
+        snapshot_max_chunk_size: SNAPSHOT_CHUNK_BYTES,
+        // The last piece of a snapshot is answered once all of it is verified and loaded.
+        install_snapshot_timeout: SNAPSHOT_PIECE_MS,
+        // What snapshots cover is purged by hand: see `Leading`.
+        max_in_snapshot_log_to_keep: u64::MAX,
         ..Config::default()
     };
     config.validate().map_err(unavailable)

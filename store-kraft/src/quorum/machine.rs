@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::apply::{ApplyError, SnapshotBase, StateMachine};
 use super::proposal::Applied;
-use super::types::{Entry, LogId, StorageError, StoredMembership, node_id};
+use super::types::{Entry, LogId, Payload, StorageError, StoredMembership, node_id};
 use super::view::View;
 use crate::disk::{Disk, DiskError, DiskResult, During};
 use crate::health::{Health, Stopped};
@@ -272,17 +272,20 @@ impl Worker {
 
     fn apply(&mut self, entries: Vec<Entry>) -> Result<Vec<Applied>, ApplyError> {
         let mut answers = Vec::with_capacity(entries.len());
+        let mut members_changed = false;
         for entry in entries {
             let bytes = entry_bytes(&entry);
             self.since_sidecar += bytes;
             self.since_snapshot += bytes;
+            members_changed |= matches!(entry.payload, Payload::Membership(_));
             let answer = self.state.apply(entry)?;
             if let Applied::Started(_) = answer {
                 self.note_leader()?;
             }
             answers.push(answer);
         }
-        if self.since_sidecar >= self.limits.sidecar_every {
+        // The members are rare, and others look for them in the file.
+        if members_changed || self.since_sidecar >= self.limits.sidecar_every {
             self.save()?;
         }
         self.publish();
@@ -413,7 +416,6 @@ fn kept_from(layout: &Layout, start: Offset) -> DiskResult<Offset> {
 
 fn entry_bytes(entry: &Entry) -> u64 {
     use super::proposal::Proposal;
-    use super::types::Payload;
     match &entry.payload {
         Payload::Normal(Proposal::Append { batches, .. }) => {
             batches.iter().map(|batch| batch.batch.0.len() as u64).sum()

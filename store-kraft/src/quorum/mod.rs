@@ -10,15 +10,17 @@
 //! - [`propose`]: appends share entries.
 //! - [`apply`]: the state machine proper. [`machine`]: the thread that owns it. `storage`: openraft's view of it.
 //! - [`lead`]: follows elections and starts each epoch. [`view`]: what readers see.
-//! - [`network`]: how other members are reached; a quorum of one has none. A network for more voters takes its place where
-//!   [`crate::open`] makes the [`types::Raft`].
+//! - [`members`]: who is in it; [`change`]: adds and removes voters; [`status`]: how it is. How other members are reached is
+//!   in [`crate::peer`].
 
 pub(crate) mod apply;
+pub(crate) mod change;
 pub(crate) mod lead;
 pub(crate) mod machine;
-pub(crate) mod network;
+pub(crate) mod members;
 pub(crate) mod proposal;
 pub(crate) mod propose;
+pub(crate) mod status;
 mod storage;
 pub(crate) mod types;
 pub(crate) mod view;

@@ -126,7 +126,7 @@ impl Queue {
 impl Proposer {
     pub(crate) async fn run(mut self) {
         let mut queue = Queue::default();
-        let mut open = true;
+        let (mut open, mut followed) = (true, true);
         while open || !queue.is_idle() {
             while let Ok(arriving) = self.arriving.try_recv() {
                 queue.take_in(arriving);
@@ -144,6 +144,12 @@ impl Proposer {
                     Some(arriving) => queue.take_in(arriving),
                     None => open = false,
                 },
+                changed = self.leadership.changed(), if followed => {
+                    followed = changed.is_ok();
+                    if !followed || !self.leadership.borrow().active {
+                        self.give_up(&mut queue);
+                    }
+                }
                 Some(result) = first_written(&mut queue.in_flight) => {
                     if let Some(entry) = queue.in_flight.pop_front() {
                         let size = entry.answers.len();
@@ -175,6 +181,16 @@ impl Proposer {
                 self.answer(answers, Err(Lost));
                 None
             }
+        }
+    }
+
+    /// Answers everything that is on its way: this member leads no more, and whether the entries are ever decided is for
+    /// others to say.
+    fn give_up(&self, queue: &mut Queue) {
+        for entry in std::mem::take(&mut queue.in_flight) {
+            let size = entry.answers.len();
+            self.answer(entry.answers, Err(Lost));
+            queue.note_answered(size);
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use metadata_core::id::NodeId;
+use metadata_core::id::{DirectoryId, NodeId};
+use metadata_core::uuid::Uuid;
 use serde::{Deserialize, Serialize};
 
 use super::proposal::{Applied, Proposal};
@@ -20,16 +21,51 @@ pub(crate) fn node_id(raft: RaftNodeId) -> NodeId {
     i32::try_from(raft).map_or(NodeId::NONE, NodeId)
 }
 
-/// Where a member can be reached. A quorum of one needs no address: it is empty there.
+/// Where a member can be reached, by which data directory it is known, and which log it is a member of. Its text is `host:port`,
+/// and behind blanks the directory's id, `-` while that is not known, and the log's id. A quorum of one may have no address:
+/// the text begins with a blank then, or is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
 pub(crate) struct MemberAddress {
     /// `host:port`, or nothing.
     pub(crate) address: String,
+    /// Said of members that the leader had met when it named the log, and of those that were added later.
+    pub(crate) directory_id: Option<DirectoryId>,
+    /// The log's own id: the first leader names it, and every member has it, so that it is there whoever goes.
+    pub(crate) log_id: Option<DirectoryId>,
+}
+
+impl MemberAddress {
+    /// A member at `host:port` of which nothing else is known yet.
+    pub(crate) fn at(address: impl Into<String>) -> Self {
+        Self { address: address.into(), ..Self::default() }
+    }
+}
+
+impl From<MemberAddress> for String {
+    fn from(member: MemberAddress) -> Self {
+        member.to_string()
+    }
+}
+
+impl From<String> for MemberAddress {
+    fn from(text: String) -> Self {
+        let mut parts = text.split(' ');
+        let address = parts.next().unwrap_or_default().to_owned();
+        let mut id = || parts.next()?.parse::<Uuid>().ok().map(DirectoryId);
+        Self { address, directory_id: id(), log_id: id() }
+    }
 }
 
 impl fmt::Display for MemberAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.address)
+        f.write_str(&self.address)?;
+        match (self.directory_id, self.log_id) {
+            (None, None) => Ok(()),
+            (Some(directory), None) => write!(f, " {directory}"),
+            (None, Some(log)) => write!(f, " - {log}"),
+            (Some(directory), Some(log)) => write!(f, " {directory} {log}"),
+        }
     }
 }
 
@@ -56,4 +92,27 @@ pub(crate) type SnapshotMeta = openraft::SnapshotMeta<RaftNodeId, MemberAddress>
 /// A log id of a term. In single-term mode a term has at most one leader, so the leader is no part of it.
 pub(crate) fn log_id(term: u64, index: u64) -> LogId {
     LogId::new(openraft::CommittedLeaderId::new(term, 0), index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_members_text_says_where_it_is_which_directory_it_has_and_of_which_log_it_is() {
+        let id = |number| DirectoryId(Uuid::from_u64_pair(1, number));
+        let member =
+            |address: &str, directory_id, log_id| MemberAddress { address: address.into(), directory_id, log_id };
+        for (member, text) in [
+            (MemberAddress::default(), String::new()),
+            (MemberAddress::at("h:1"), "h:1".to_owned()),
+            (member("h:1", Some(id(2)), None), format!("h:1 {}", id(2))),
+            (member("h:1", None, Some(id(3))), format!("h:1 - {}", id(3))),
+            (member("", None, Some(id(3))), format!(" - {}", id(3))),
+            (member("h:1", Some(id(2)), Some(id(3))), format!("h:1 {} {}", id(2), id(3))),
+        ] {
+            assert_eq!(String::from(member.clone()), text);
+            assert_eq!(MemberAddress::from(text), member);
+        }
+    }
 }

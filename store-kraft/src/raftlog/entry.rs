@@ -82,7 +82,8 @@ impl From<StoredLastMembership> for StoredMembership {
     }
 }
 
-pub(super) fn encode(entry: &Entry) -> Result<Vec<u8>, CodecError> {
+/// The bytes of an entry, on disk and between controllers.
+pub(crate) fn encode(entry: &Entry) -> Result<Vec<u8>, CodecError> {
     let payload = match &entry.payload {
         Payload::Blank => StoredPayload::Blank,
         Payload::Normal(proposal) => StoredPayload::Normal(proposal.clone()),
@@ -92,7 +93,8 @@ pub(super) fn encode(entry: &Entry) -> Result<Vec<u8>, CodecError> {
     codec::encode(Kind::Entry, &StoredEntry { term, index, payload })
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Entry, CodecError> {
+/// The entry with these bytes.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, CodecError> {
     let stored: StoredEntry = codec::decode(Kind::Entry, bytes)?;
     let payload = match stored.payload {
         StoredPayload::Blank => Payload::Blank,
@@ -116,7 +118,7 @@ mod tests {
             epoch: 2,
             batches: vec![batch(Some(7), ProposedTxn::None), batch(None, ProposedTxn::End { batches: 3 })],
         };
-        let address = MemberAddress { address: "h:1".into() };
+        let address = MemberAddress::at("h:1");
         let membership = Membership::new(vec![BTreeSet::from([1])], BTreeMap::from([(1, address)]));
         let entry = |index, payload| Entry { log_id: log_id(2, index), payload };
         vec![

@@ -39,11 +39,11 @@ mod synced;
 mod table;
 mod writer;
 
-pub(crate) use entry::{StoredLastMembership, StoredLogId};
+pub(crate) use entry::{StoredLastMembership, StoredLogId, decode as decode_entry, encode as encode_entry};
 pub(crate) use open::Opened;
 pub(crate) use storage::RaftLogStore;
 pub(crate) use table::{EntryError, RaftLogTable};
-pub(crate) use writer::vote_path;
+pub(crate) use writer::{StoredVote, vote_path};
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,9 @@ use crate::health::Health;
 use crate::log::lock::DirectoryLock;
 use crate::quorum::types::{Entry, LogId, RaftNodeId, RaftTypes, StorageError, Vote};
 
+/// Entries go to other members in groups of so many bytes, at most; a larger one goes alone.
+const BYTES_AT_ONCE: u64 = 1 << 20;
+
 /// Raft's log. Clones are the same log; its thread ends when the last of them is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct RaftLogStore {
@@ -121,6 +124,11 @@ impl RaftLogReader<RaftTypes> for RaftLogStore {
             self.health.stop(kind, unread.to_string());
             error(AnyError::new(&unread))
         })
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
+        let end = self.table.end_within(start, end, BYTES_AT_ONCE);
+        self.try_get_log_entries(start..end).await
     }
 }
 

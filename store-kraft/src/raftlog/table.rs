@@ -150,6 +150,19 @@ impl RaftLogTable {
         self.present(start, end).map(|index| self.with(|state| size(state, index))).sum()
     }
 
+    /// The end (exclusive) of the entries from `start` (inclusive) on that have `bytes` together, at most, and are before
+    /// `end` (exclusive). One is always among them, however large it is.
+    pub(super) fn end_within(&self, start: u64, end: u64, bytes: u64) -> u64 {
+        self.with(|state| {
+            let mut total = 0;
+            let fits = |index: &u64| {
+                total += state.place(*index).map_or(0, |(_, place)| u64::from(place.size));
+                *index == start || total <= bytes
+            };
+            start + (start..end).take_while(fits).count() as u64
+        })
+    }
+
     /// The entry, if it is still in memory.
     pub(super) fn recent(&self, index: u64) -> Option<Entry> {
         self.with(|state| state.recent(index).cloned())

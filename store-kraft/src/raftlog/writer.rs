@@ -32,11 +32,24 @@ pub(crate) enum WriteError {
 }
 
 /// The vote as it is stored.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct StoredVote {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredVote {
     term: u64,
     voted_for: Option<u64>,
     committed: bool,
+}
+
+impl From<&Vote> for StoredVote {
+    fn from(vote: &Vote) -> Self {
+        Self { term: vote.leader_id.term, voted_for: vote.leader_id.voted_for, committed: vote.committed }
+    }
+}
+
+impl From<StoredVote> for Vote {
+    fn from(stored: StoredVote) -> Self {
+        let leader_id = openraft::LeaderId { term: stored.term, voted_for: stored.voted_for };
+        Self { leader_id, committed: stored.committed }
+    }
 }
 
 pub(super) fn segment_name(first: u64) -> String {
@@ -63,10 +76,7 @@ pub(crate) fn vote_path(dir: &Path) -> PathBuf {
 /// The vote that was last saved.
 pub(super) fn read_vote(dir: &Path) -> Result<Option<Vote>, LogError> {
     let stored: Option<StoredVote> = sealed::read(&vote_path(dir), Kind::Vote)?;
-    Ok(stored.map(|stored| Vote {
-        leader_id: openraft::LeaderId { term: stored.term, voted_for: stored.voted_for },
-        committed: stored.committed,
-    }))
+    Ok(stored.map(Into::into))
 }
 
 /// The files. Not shared: the table says to others what is in them.
@@ -209,9 +219,7 @@ impl Files {
 
     /// Saves the vote, durably.
     pub(super) fn save_vote(&self, vote: &Vote) -> Result<(), WriteError> {
-        let stored =
-            StoredVote { term: vote.leader_id.term, voted_for: vote.leader_id.voted_for, committed: vote.committed };
-        Ok(sealed::write(&self.disk, &vote_path(&self.dir), Kind::Vote, &stored)?)
+        Ok(sealed::write(&self.disk, &vote_path(&self.dir), Kind::Vote, &StoredVote::from(vote))?)
     }
 }
 
