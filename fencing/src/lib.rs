@@ -19,6 +19,7 @@
 mod claim;
 mod epoch;
 mod give_back;
+mod quorum;
 
 pub use claim::{
     ClaimPlan, ClaimRefusal, ControllerStep, Marker, MarkerStep, MarkerWriter, ObservedController,
@@ -26,3 +27,4 @@ pub use claim::{
 };
 pub use epoch::ControllerEpoch;
 pub use give_back::{GiveBackDecision, GiveBackRefusal, decide_give_back};
+pub use quorum::{FixedQuorum, Quorum};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use fencing::Quorum as _;
 use metadata_core::error::{Error, ErrorKind, Outcome};
 use metadata_core::id::{NodeId, Offset};
 use metadata_core::image::ConfigResource;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use fencing::{Quorum, QuorumIdentity};
 use metadata_core::controllers::Controllers;
 use metadata_core::error::{Error, ErrorKind, Outcome, Result};
 use metadata_core::id::{DirectoryId, KRaftLeaderEpoch, NodeId, Offset, Position};
@@ -57,6 +58,7 @@ pub use crate::open::Recovery;
 /// threads that write have ended.
 pub struct KraftLog {
     options: KraftLogOptions,
+    directory_id: DirectoryId,
     layout: Layout,
     health: Health,
     recovery: Recovery,
@@ -128,6 +130,7 @@ impl KraftLog {
 
     pub(crate) async fn open_on(disk: Disk, options: KraftLogOptions) -> Result<Self> {
         let Running {
+            directory_id,
             layout,
             health,
             recovery,
@@ -146,6 +149,7 @@ impl KraftLog {
         } = open::open(disk, &options).await?;
         let log = Self {
             options,
+            directory_id,
             layout,
             health,
             recovery,
@@ -299,11 +303,6 @@ impl KraftLog {
         let sidecar = Sidecar::read(&Layout::new(data_dir.as_ref()).raft())?;
         let members = sidecar.map(|sidecar| Members::from(StoredMembership::from(sidecar.membership).membership()));
         Ok(members.and_then(|members| members.log_id()))
-    }
-
-    /// The voters of the quorum, as Raft goes by them now.
-    pub fn voters(&self) -> BTreeSet<NodeId> {
-        self.members.borrow().voters.clone()
     }
 
     /// Where this controller listens for others, if it does.
@@ -474,6 +473,18 @@ impl Drop for KraftLog {
         for task in &self.tasks {
             task.abort();
         }
+    }
+}
+
+impl Quorum for KraftLog {
+    /// That of the log: see [`KraftLog::log_id`]. Whoever leads has it; before, this data directory stands for it.
+    fn identity(&self) -> QuorumIdentity {
+        let log_id = self.log_id().unwrap_or(self.directory_id).to_string();
+        QuorumIdentity { cluster_id: self.options.cluster_id.clone(), log_id }
+    }
+
+    fn voters(&self) -> BTreeSet<NodeId> {
+        self.members.borrow().voters.clone()
     }
 }
 

@@ -72,6 +72,7 @@ pub struct Recovery {
 
 /// A log that runs, in parts.
 pub(crate) struct Running {
+    pub(crate) directory_id: DirectoryId,
     pub(crate) layout: Layout,
     pub(crate) health: Health,
     pub(crate) recovery: Recovery,
@@ -520,6 +521,7 @@ async fn start(
     let proposer = tokio::spawn(proposer.run());
     let ending = Ending { proposer, threads };
     Ok(Running {
+        directory_id,
         layout,
         health,
         recovery,

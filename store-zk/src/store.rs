@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use fencing::QuorumIdentity;
+use fencing::{FixedQuorum, Quorum, QuorumIdentity};
 use metadata_core::brokers::AssignedReplicas;
 use metadata_core::error::{Error, ErrorKind, Result};
 use metadata_core::id::{NodeId, Position, TimestampMs};
@@ -33,10 +33,8 @@ const BATCHES_IN_FLIGHT_MAX: usize = 64;
 /// What a store must be told about its cluster.
 #[derive(Debug, Clone)]
 pub struct ZkStoreOptions {
-    /// Our quorum, as the marker names it.
-    pub quorum: QuorumIdentity,
-    /// The voters of our quorum.
-    pub voters: BTreeSet<NodeId>,
+    /// Our quorum.
+    pub quorum: Arc<dyn Quorum>,
     /// The log's metadata version: what it can hold of ZooKeeper's content.
     pub metadata_version: MetadataVersion,
     /// `password.encoder.secret` of the brokers.
@@ -57,11 +55,15 @@ pub struct ZkStoreOptions {
 
 impl ZkStoreOptions {
     /// Options with the defaults of Kafka and ZooKeeper: no secret, no access lists, 1 MiB requests; at most a fifth of
-    /// the topics may be deleted by a sync.
+    /// the topics may be deleted by a sync. The quorum never changes.
     pub fn new(quorum: QuorumIdentity, voters: BTreeSet<NodeId>) -> Self {
+        Self::of(Arc::new(FixedQuorum::new(quorum, voters)))
+    }
+
+    /// The same, for a quorum that says itself who is in it.
+    pub fn of(quorum: Arc<dyn Quorum>) -> Self {
         Self {
             quorum,
-            voters,
             metadata_version: MetadataVersion::LATEST_PRODUCTION,
             secret: None,
             derives_topic_ids: false,
@@ -152,8 +154,8 @@ impl ZkStore {
     fn claimant(&self, leadership: &KraftLeadership) -> Claimant {
         Claimant {
             leadership: *leadership,
-            quorum: self.options.quorum.clone(),
-            voters: self.options.voters.clone(),
+            quorum: self.options.quorum.identity(),
+            voters: self.options.quorum.voters(),
             secure: self.options.secure,
         }
     }
@@ -187,7 +189,7 @@ impl MetadataStore for ZkStore {
             ImportContext { secret: self.options.secret.clone(), metadata_version: self.options.metadata_version };
         let mut importer = Importer::new(context);
         if self.options.derives_topic_ids {
-            importer = importer.with_topic_ids_of(&self.options.quorum.cluster_id);
+            importer = importer.with_topic_ids_of(&self.options.quorum.identity().cluster_id);
         }
         let imported = load(&reader, importer, sink).await?;
         if let Ok(mut last) = self.imported.lock() {

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use broker_registry::Service;
-use fencing::QuorumIdentity;
+use fencing::{FixedQuorum, QuorumIdentity};
 use metadata_core::controllers::ControllerAnnouncement;
 use metadata_core::error::{Error, ErrorKind, Result};
 use metadata_core::id::{
@@ -254,8 +254,9 @@ struct ZooKeeper {
 
 impl ZooKeeper {
     /// `place` is an address, or a configuration file of Kafka's.
-    fn at(place: &str, quorum: QuorumIdentity) -> std::result::Result<Self, Box<dyn StdError>> {
-        let mut options = ZkStoreOptions::new(quorum, [CONTROLLER].into());
+    fn at(place: &str) -> std::result::Result<Self, Box<dyn StdError>> {
+        let unknown = QuorumIdentity { cluster_id: String::new(), log_id: String::new() };
+        let mut options = ZkStoreOptions::new(unknown, [CONTROLLER].into());
         let client = if Path::new(place).is_file() {
             let settings = ZkSettings::load(Path::new(place))?;
             options.secret = settings.password_encoder.map(|encoder| encoder.password_secret());
@@ -288,15 +289,17 @@ pub(crate) async fn run(
     service: Service,
     out: &mut (dyn Write + Send),
 ) -> std::result::Result<(), Box<dyn StdError>> {
-    // 1. The way to ZooKeeper. The marker there will name our log, and the cluster beside it.
-    let quorum = QuorumIdentity { cluster_id: String::new(), log_id: "log-of-the-example".to_owned() };
-    let ZooKeeper { connector, mut options } = ZooKeeper::at(place, quorum)?;
+    // 1. The way to ZooKeeper.
+    let ZooKeeper { connector, mut options } = ZooKeeper::at(place)?;
 
     // 2. Which cluster is it?
     let session = connector.connect().await?;
     let cluster_id = decode_cluster_id(&session.get_data("/cluster/id").await?.data)?;
     session.close().await?;
-    options.quorum.cluster_id.clone_from(&cluster_id);
+
+    // The marker there will name our log, and the cluster beside it. A quorum whose voters change says itself who they are.
+    let quorum = QuorumIdentity { cluster_id: cluster_id.clone(), log_id: "log-of-the-example".to_owned() };
+    options.quorum = Arc::new(FixedQuorum::new(quorum, [CONTROLLER].into()));
 
     // 3. The two sides, and two views of the brokers, each behind its port.
     let log = Arc::new(OwnLog::new());

@@ -28,6 +28,7 @@ mod dispatch;
 #[cfg(test)]
 mod documents;
 pub mod export;
+pub mod fleet;
 mod fragment;
 pub mod interop;
 pub mod kafka;

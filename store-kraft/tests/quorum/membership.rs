@@ -1,5 +1,6 @@
 //! Voters come and go while the quorum runs.
 
+use fencing::Quorum as _;
 use metadata_core::controllers::Controllers as _;
 use metadata_core::error::{ErrorKind, Outcome};
 use metadata_core::id::NodeId;

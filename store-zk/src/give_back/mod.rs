@@ -105,9 +105,9 @@ impl ControllerRole for ZkStore {
         session.sync(path::TOPICS).await.map_err(|error| zk_error("sync before the rollback", error))?;
         let partitions = look_at_partitions(&self.reader().await?, image).await?;
         let found = find(&session).await?;
-        let (quorum, voters) = (&self.options().quorum, &self.options().voters);
+        let (quorum, voters) = (self.options().quorum.identity(), self.options().quorum.voters());
         let facts = found.observed.judged();
-        let decision = decide_give_back(&facts, partitions.epoch_max, own, quorum, voters)?;
+        let decision = decide_give_back(&facts, partitions.epoch_max, own, &quorum, &voters)?;
         Ok(found.plan(decision, partitions))
     }
 

@@ -25,8 +25,9 @@ fn default_filter(verbose: bool) -> &'static str {
     if verbose {
         "info,xtask=debug,migration=debug,store_zk=debug,store_kraft=debug,broker_registry=debug,fencing=debug"
     } else {
-        // The client tells of each server that it tries; the error at the end names them all.
-        "warn,zookeeper_client=error"
+        // The client tells of each server that it tries; the error at the end names them all. Raft tells of each message that
+        // a peer does not answer; `status` says who is silent.
+        "warn,zookeeper_client=error,openraft=off"
     }
 }
 

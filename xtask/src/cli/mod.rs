@@ -7,6 +7,7 @@ mod interrupt;
 mod log;
 mod outcome;
 mod progress;
+mod quorum;
 mod shell;
 mod zookeeper;
 
@@ -15,9 +16,11 @@ pub use self::failure::Failure;
 pub use self::interrupt::Interrupt;
 pub use self::outcome::{Fields, Outcome, VerbResult};
 pub use self::progress::Progress;
+pub use self::quorum::{QuorumArgs, Voters};
 pub use self::shell::Shell;
 pub use self::zookeeper::{Absent, ZooKeeper, ZooKeeperArgs, start_zookeeper};
 
 pub(crate) use self::failure::in_words;
 pub(crate) use self::log::start as start_logging;
+pub(crate) use self::quorum::address_of;
 pub(crate) use self::zookeeper::{HEAP, TICK, unblocked};

@@ -59,6 +59,17 @@ impl ZooKeeper {
         Ok(Self { settings, connector, started })
     }
 
+    /// A path below this one, of the same servers. Nothing is opened, and the path may not exist yet.
+    ///
+    /// # Errors
+    /// The name is none of a path.
+    pub(crate) fn within(&self, name: &str) -> Result<Self, Failure> {
+        let mut settings = self.settings.clone();
+        let chroot = format!("{}/{name}", settings.client.connect.chroot());
+        settings.client.connect = settings.client.connect.with_chroot(&chroot)?;
+        Self::new(settings, None)
+    }
+
     /// The same, with sessions that outlive the longest pause of a busy server.
     pub(crate) fn for_large_work(self) -> Result<Self, Failure> {
         let Self { mut settings, started, .. } = self;

@@ -34,6 +34,18 @@ pub enum Request {
         /// Decides them, together with the metadata that is there.
         seed: u64,
     },
+    /// Add a voter to the quorum.
+    AddVoter {
+        /// Its id.
+        id: i32,
+        /// Where it listens, `host:port`.
+        address: String,
+    },
+    /// Remove a member of the quorum.
+    RemoveVoter {
+        /// Its id.
+        id: i32,
+    },
     /// Finalize the migration.
     Finalize {
         /// Although brokers are left behind.

@@ -31,6 +31,7 @@ impl Handler for Echo {
                 Ok(json!(count))
             }
             Request::Finalize { despite_brokers } => Ok(json!(despite_brokers)),
+            Request::AddVoter { id, .. } | Request::RemoveVoter { id } => Ok(json!(id)),
             Request::Rollback { .. } => Ok(Value::Null),
             Request::Verify { .. } => {
                 Err(Failure::blocked("can't verify").why("one").why("two").next("wait").field("n", 7))

@@ -36,7 +36,7 @@ pub struct DataDir {
     pub node_id: NodeId,
     /// Whose: the cluster.
     pub cluster_id: String,
-    /// The directory's own id, which is the identity of this very log.
+    /// The identity of the log: the id of its first leader's data directory, or this one's own as long as it has none.
     pub log_id: String,
     /// Whether it was formatted just now.
     pub is_new: bool,
@@ -53,11 +53,12 @@ impl DataDir {
                 .next("restore that file from a backup of the data directory, or use a new data directory")
         })?;
         let Some(properties) = properties else { return Ok(None) };
-        let log_id = properties.directory_id.ok_or_else(|| {
+        let directory_id = properties.directory_id.ok_or_else(|| {
             Failure::failed(format!("{} has no directory.id", path.join("meta.properties").display()))
                 .why("it was formatted by an old version of Kafka")
                 .next("use a new data directory")
         })?;
+        let log_id = KraftLog::log_id_in(path).map_err(Failure::from)?.unwrap_or(directory_id);
         Ok(Some(Self {
             path: path.to_owned(),
             node_id: properties.node_id,

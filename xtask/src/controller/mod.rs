@@ -15,6 +15,7 @@ mod look;
 mod measured;
 mod on_disk;
 mod process;
+mod quorum;
 mod refusal;
 mod report;
 mod rollback;
@@ -31,6 +32,7 @@ pub use self::look::{Seen, blockers, look_first};
 pub use self::measured::CopyTimes;
 pub use self::on_disk::{LogOnDisk, is_torn_end};
 pub use self::process::{Controller, ControllerOptions, zk_store};
+pub use self::quorum::{MemberReport, QuorumReport};
 pub use self::refusal::{reasons_of, why_it_stopped};
 pub use self::report::{
     BrokerReport, ClaimReport, ControllerReport, CopyReport, DifferenceReport, FamilyReport, FinalizeReport,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use broker_registry::{OperatorsSettings, Service};
-use fencing::QuorumIdentity;
+use fencing::Quorum;
 use metadata_core::controllers::ControllerAnnouncement;
 use metadata_core::error::{Error, ErrorKind, Outcome};
 use metadata_core::id::{NodeId, TimestampMs};
@@ -16,8 +16,8 @@ use metadata_core::metadata_version::{MetadataVersion, MetadataVersionRange};
 use metadata_core::record::ZkMigrationState;
 use migration::finalization::{Finalization, FinalizeOptions};
 use migration::gate::{DivergenceBudget, Gate, GateStatus};
-use migration::{FixedVoters, Migration, MigrationHandle, MigrationOptions, Ports, State, Status};
-use store_kraft::{KraftLog, KraftLogOptions};
+use migration::{Migration, MigrationHandle, MigrationOptions, Ports, State, Status};
+use store_kraft::{KraftLog, KraftLogOptions, PeerOptions};
 use store_zk::client::ZkConnector;
 use store_zk::client::config::ZkSettings;
 use store_zk::project::Projector;
@@ -33,6 +33,7 @@ use super::compare::{Compared, Showing, compare, context, estimate};
 use super::data_dir::{DataDir, who_holds};
 use super::fate::Fate;
 use super::measured::Measured;
+use super::quorum::{QuorumReport, lead, members_unchanged, why_nobody_leads};
 use super::refusal::reasons_of;
 use super::report::{
     BrokerReport, ClaimReport, ControllerReport, CopyReport, FinalizeReport, GateReport, StatusReport, SyncedReport,
@@ -65,6 +66,8 @@ pub struct ControllerOptions {
     pub inter_broker_protocol: Option<MetadataVersion>,
     /// A full sync may delete this share of ZooKeeper's topics (0 to 1); `None` for the store's own limit.
     pub deletions_share_max: Option<f64>,
+    /// How the other controllers are met; `None` for a quorum of one.
+    pub peers: Option<PeerOptions>,
 }
 
 impl ControllerOptions {
@@ -78,20 +81,28 @@ impl ControllerOptions {
             overrule_zk_governed: false,
             inter_broker_protocol: None,
             deletions_share_max: None,
+            peers: None,
         }
+    }
+
+    /// How the log in `data_dir` is opened.
+    pub(super) fn log_options(&self, data_dir: &DataDir) -> KraftLogOptions {
+        let mut options = KraftLogOptions::new(&data_dir.path, data_dir.node_id, &data_dir.cluster_id);
+        options.announcement = announcement(&self.settings);
+        options.peers = self.peers.clone();
+        options
     }
 }
 
-/// The store of a ZooKeeper, as the controller of `data_dir` sees it. Nothing is opened yet.
+/// The store of a ZooKeeper, as a controller of `quorum` sees it. Nothing is opened yet.
 pub fn zk_store(
     connector: Arc<dyn ZkConnector>,
     settings: &ZkSettings,
-    data_dir: &DataDir,
+    quorum: Arc<dyn Quorum>,
     metadata_version: MetadataVersion,
     deletions_share_max: Option<f64>,
 ) -> ZkStore {
-    let quorum = QuorumIdentity { cluster_id: data_dir.cluster_id.clone(), log_id: data_dir.log_id.clone() };
-    let defaults = ZkStoreOptions::new(quorum, BTreeSet::from([data_dir.node_id]));
+    let defaults = ZkStoreOptions::of(quorum);
     let options = ZkStoreOptions {
         metadata_version,
         secret: secret_of(settings),
@@ -111,8 +122,7 @@ fn announcement(settings: &ZkSettings) -> ControllerAnnouncement {
     ControllerAnnouncement {
         migration_enabled: enabled(settings),
         metadata_versions: MetadataVersionRange::production(),
-        // There is nobody to compare with.
-        zookeeper_fingerprint: None,
+        zookeeper_fingerprint: Some(settings.fingerprint()),
     }
 }
 
@@ -160,6 +170,7 @@ impl Controller {
 
     /// [`Self::start`], in a directory that a rollback may have closed: for the rollback itself.
     pub(super) async fn open(options: ControllerOptions, data_dir: DataDir) -> Result<Self, Failure> {
+        let log_options = options.log_options(&data_dir);
         let ControllerOptions {
             connector,
             settings,
@@ -168,10 +179,10 @@ impl Controller {
             overrule_zk_governed,
             inter_broker_protocol,
             deletions_share_max,
+            peers: _,
         } = options;
         let fate = Fate::from_environment()?;
         let connector = fate.as_ref().map_or_else(|| Arc::clone(&connector), |fate| fate.connector(connector.clone()));
-        let log_options = KraftLogOptions::new(&data_dir.path, data_dir.node_id, &data_dir.cluster_id);
         let log = KraftLog::open(log_options).await.map_err(|error| not_opened(error, &data_dir.path))?;
         let recovery = log.recovery();
         for damage in [&recovery.torn_raft_log, &recovery.torn_kafka_log].into_iter().flatten() {
@@ -192,14 +203,15 @@ impl Controller {
         // A log that has a version of its own goes on with it.
         let metadata_version = log.image().features().metadata_version().unwrap_or(metadata_version);
         let log = Arc::new(log);
-        let store = zk_store(Arc::clone(&connector), &settings, &data_dir, metadata_version, deletions_share_max);
+        let quorum = Arc::<KraftLog>::clone(&log);
+        let store = zk_store(Arc::clone(&connector), &settings, quorum, metadata_version, deletions_share_max);
         let store = Arc::new(store);
         let measured = Arc::new(Measured::new(Arc::clone(&store)));
         let mut ports = Ports {
             log: Arc::<KraftLog>::clone(&log),
             zookeeper: Arc::<Measured>::clone(&measured),
             projection: Arc::<ZkStore>::clone(&store),
-            controllers: Box::new(FixedVoters::sole(data_dir.node_id, announcement(&settings))),
+            controllers: Box::new(log.controllers()),
             broker_ids: Box::new(store.broker_ids()),
             assigned_replicas: Arc::new(Assigned(Arc::clone(&store))),
         };
@@ -215,6 +227,7 @@ impl Controller {
             metadata_version,
             service,
             overrule_zk_governed,
+            zookeeper_fingerprint: Some(settings.fingerprint()),
             operator: OperatorsSettings {
                 // That of /cluster/id, which every broker compares with its own.
                 cluster_id: Some(data_dir.cluster_id.clone()),
@@ -315,6 +328,8 @@ impl Controller {
         let lag_ms = self.lag_ms(&status).await;
         let image = self.log.image();
         let end = image.position();
+        let quorum = self.log.quorum();
+        let leads = quorum.leader == Some(self.data_dir.node_id);
         let claim = status.claimed.and_then(|claimed| match claimed.leadership.fence {
             Fence::ZooKeeper(zk) => Some(ClaimReport {
                 zk_epoch: zk.epoch.0,
@@ -326,7 +341,7 @@ impl Controller {
         let report = StatusReport {
             driver_state: status.state.to_string(),
             migration_state: image.zk_migration_state().to_string(),
-            reason: status.reason.clone(),
+            reason: status.reason.clone().or_else(|| why_nobody_leads(&quorum)),
             decision: status.decision.map(|decision| decision.to_string()),
             warnings: status.warnings.clone(),
             since_ms: Some(self.chronicle.since_ms()),
@@ -350,7 +365,8 @@ impl Controller {
             lag_ms,
             claim,
             dual_write_records: status.dual_write.records,
-            gate: Some(gate_report(self.gate())),
+            // Who does not lead does not write, and knows nothing of ZooKeeper.
+            gate: leads.then(|| gate_report(self.gate())),
             unrepresentable: Vec::new(),
             unrepresentable_count: 0,
             foreign_writes: self.store.foreign_writes(),
@@ -386,8 +402,13 @@ impl Controller {
                     id: id.0,
                     migration_enabled: told.as_ref().map(|told| told.migration_enabled),
                     metadata_versions: told.as_ref().map(|told| told.metadata_versions.to_string()),
+                    zookeeper_fingerprint: told
+                        .as_ref()
+                        .and_then(|told| told.zookeeper_fingerprint)
+                        .map(|fingerprint| fingerprint.to_string()),
                 })
                 .collect(),
+            quorum: Some(QuorumReport::of(&quorum, end.end_offset.0)),
         };
         if report.lag_records.is_none() {
             return report;
@@ -403,6 +424,7 @@ impl Controller {
     /// # Errors
     /// The change breaks a rule, or can't be made now.
     pub async fn change(&self, change: &Change) -> Result<ChangesMade, Failure> {
+        lead(&self.log).await?;
         let alive: BTreeSet<NodeId> = self.watch().borrow().brokers.keys().copied().collect();
         changes::make(self.log.as_ref(), &self.entrance, &alive, change).await
     }
@@ -412,7 +434,32 @@ impl Controller {
     /// # Errors
     /// The first one that was not taken.
     pub async fn random_changes(&self, count: u64, seed: u64, reporter: &Reporter) -> Result<ChangesMade, Failure> {
+        lead(&self.log).await?;
         changes::make_random(self.log.as_ref(), &self.entrance, count, seed, reporter).await
+    }
+
+    /// Adds a controller that waits to be added to the voters of the quorum. Returns how the quorum is then.
+    ///
+    /// # Errors
+    /// This controller does not lead, the other can't be reached or refuses, or it is not known whether it was added.
+    pub async fn add_voter(&self, id: NodeId, address: &str) -> Result<QuorumReport, Failure> {
+        lead(&self.log).await?;
+        self.log.add_voter(id, address).await.map_err(members_unchanged)?;
+        Ok(self.quorum())
+    }
+
+    /// Removes a member of the quorum. Returns how the quorum is then.
+    ///
+    /// # Errors
+    /// This controller does not lead, it is no member or the only voter, or it is not known whether it was removed.
+    pub async fn remove_voter(&self, id: NodeId) -> Result<QuorumReport, Failure> {
+        lead(&self.log).await?;
+        self.log.remove_voter(id).await.map_err(members_unchanged)?;
+        Ok(self.quorum())
+    }
+
+    fn quorum(&self) -> QuorumReport {
+        QuorumReport::of(&self.log.quorum(), self.log.image().position().end_offset.0)
     }
 
     /// The figures of the gate before the log.
@@ -425,6 +472,7 @@ impl Controller {
     /// # Errors
     /// Blocked, with every reason; or it can't be told now whether it happened. Nothing leads back once it is done.
     pub async fn finalize(&self, despite_brokers: bool) -> Result<FinalizeReport, Failure> {
+        lead(&self.log).await?;
         let already = self.log.image().zk_migration_state() == ZkMigrationState::PostMigration;
         let asked = self.handle.finalize(FinalizeOptions { despite_brokers }).await;
         let asked = asked.map_err(|error| {
@@ -453,6 +501,7 @@ impl Controller {
     /// # Errors
     /// Nothing is dual-written now, or ZooKeeper can't be read. A difference is no error.
     pub async fn verify(&self, showing: Showing, reporter: &Reporter) -> Result<VerifyReport, Failure> {
+        lead(&self.log).await?;
         let held = timeout(SETTLE_MAX, self.handle.hold()).await.map_err(|_| {
             Failure::failed("can't compare now")
                 .why(format!("dual writing did not settle within {} s", SETTLE_MAX.as_secs()))

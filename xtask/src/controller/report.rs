@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use store_zk::import::Imported;
 
 use super::measured::CopyTimes;
+use super::quorum::QuorumReport;
 
 /// Warnings of a copy or a sync that a report lists; all are counted.
 const WARNINGS_MAX: usize = 100;
@@ -87,6 +88,8 @@ pub struct StatusReport {
     pub unserved_brokers: Vec<i32>,
     /// The voters of the metadata quorum.
     pub controllers: Vec<ControllerReport>,
+    /// The quorum itself; `None` without a process.
+    pub quorum: Option<QuorumReport>,
 }
 
 /// A broker that is not ready, or of which something should be known.
@@ -115,6 +118,8 @@ pub struct ControllerReport {
     pub migration_enabled: Option<bool>,
     /// The metadata versions that it supports.
     pub metadata_versions: Option<String>,
+    /// A digest of its ZooKeeper settings, shortened.
+    pub zookeeper_fingerprint: Option<String>,
 }
 
 /// A finalization that is done.
@@ -339,6 +344,7 @@ impl StatusReport {
             "log ends at offset {}, epoch {}; {} topics, {} partitions",
             self.log_end_offset, self.log_epoch, self.topics, self.partitions
         ));
+        lines.extend(self.quorum.iter().flat_map(QuorumReport::lines));
         if let Some(claim) = &self.claim {
             lines.push(format!("controller of ZooKeeper with epoch {}", claim.zk_epoch));
         }
@@ -647,7 +653,13 @@ mod tests {
                 warnings: vec!["has an odd id".into()],
             }],
             unserved_brokers: vec![1, 2],
-            controllers: vec![ControllerReport { id: 3000, migration_enabled: Some(true), metadata_versions: None }],
+            controllers: vec![ControllerReport {
+                id: 3000,
+                migration_enabled: Some(true),
+                metadata_versions: None,
+                zookeeper_fingerprint: None,
+            }],
+            quorum: None,
         };
         let lines = status.lines(3_725_000);
         for expected in [

@@ -11,7 +11,7 @@ use metadata_core::metadata_version::MetadataVersion;
 use metadata_core::record::ZkMigrationState;
 use migration::MigrationHandle;
 use migration::rollback::{RollbackOptions, RollbackPorts, plan_rollback, roll_back};
-use store_kraft::{KraftLog, KraftLogOptions};
+use store_kraft::KraftLog;
 use store_zk::ZkStore;
 
 use super::data_dir::DataDir;
@@ -164,12 +164,13 @@ pub async fn rollback_on_disk(
     order: RollbackOrder,
 ) -> Result<RollbackReport, Failure> {
     let fate = Fate::from_environment()?;
-    let log_options = KraftLogOptions::new(&data_dir.path, data_dir.node_id, &data_dir.cluster_id);
-    let log = KraftLog::open(log_options).await.map_err(|error| not_opened(error, &data_dir.path))?;
+    let log =
+        KraftLog::open(options.log_options(&data_dir)).await.map_err(|error| not_opened(error, &data_dir.path))?;
     let log = Arc::new(log);
     let version = log.image().features().metadata_version().unwrap_or(options.metadata_version);
     let connector = Arc::clone(&options.connector);
-    let store = Arc::new(zk_store(connector, &options.settings, &data_dir, version, options.deletions_share_max));
+    let quorum = Arc::<KraftLog>::clone(&log);
+    let store = Arc::new(zk_store(connector, &options.settings, quorum, version, options.deletions_share_max));
     let zookeeper = options.connector.describe();
     let work = |order| {
         let (log, store) = (Arc::clone(&log), Arc::clone(&store));
@@ -229,7 +230,7 @@ pub async fn nothing_to_roll_back(
         is_new: false,
     };
     let version = MetadataVersion::LATEST_PRODUCTION;
-    let store = zk_store(Arc::clone(&options.connector), &options.settings, &nobody, version, None);
+    let store = zk_store(Arc::clone(&options.connector), &options.settings, nobody.quorum(), version, None);
     let governance = metadata_core::give_back::ControllerRole::governance(&store).await.map_err(refused)?;
     let mut traces = Vec::new();
     if governance.marker {

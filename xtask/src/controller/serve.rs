@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use metadata_core::id::NodeId;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -22,6 +23,8 @@ impl Handler for Controller {
             Request::Status => to_value(self.status().await),
             Request::Change { change } => to_value(self.change(&change).await?),
             Request::Random { count, seed } => to_value(self.random_changes(count, seed, reporter).await?),
+            Request::AddVoter { id, address } => to_value(self.add_voter(NodeId(id), &address).await?),
+            Request::RemoveVoter { id } => to_value(self.remove_voter(NodeId(id)).await?),
             Request::Finalize { despite_brokers } => to_value(self.finalize(despite_brokers).await?),
             Request::Verify { differences_max, show_secrets } => {
                 let showing = Showing { differences_max: differences_max.min(DIFFERENCES_MAX), secrets: show_secrets };

@@ -54,7 +54,7 @@ const WORDS: [(&str, Backend); 6] = [
 ];
 
 /// Places whose tests run on one backend, whatever their modules are called.
-const PLACES: [(&str, Backend); 27] = [
+const PLACES: [(&str, Backend); 28] = [
     ("store-kraft", Backend::Files),
     ("store-kraft::doc", Backend::Memory),
     ("store-kraft::lib::batch", Backend::Memory),
@@ -69,6 +69,7 @@ const PLACES: [(&str, Backend); 27] = [
     ("xtask::lib::controller::data_dir", Backend::Files),
     ("xtask::lib::controller::on_disk", Backend::Files),
     ("xtask::lib::controller::seal", Backend::Files),
+    ("xtask::lib::fleet::place", Backend::Files),
     ("xtask::lib::fragment", Backend::Files),
     ("xtask::lib::interop::capture", Backend::Files),
     ("xtask::lib::interop::differential::content", Backend::Files),

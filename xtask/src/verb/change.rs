@@ -1,5 +1,7 @@
 //! `cargo xtask change`: changes of the metadata, through the running controller.
 
+mod voter;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
@@ -7,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Subcommand};
 
+use self::voter::Voter;
 use super::told::Told;
 use crate::change::{
     Acl, Change, ITERATIONS_MAX, ITERATIONS_MIN, Mechanism, Operation, PatternType, Permission, QuotaOwner, Resource,
@@ -15,6 +18,7 @@ use crate::change::{
 use crate::cli::{Failure, Interrupt, Outcome, Shell, VerbResult};
 use crate::control::{ChangesMade, Request, ask};
 use crate::controller::{Seal, fresh_bytes, who_holds};
+use crate::fleet::leader_dir;
 
 /// A file of a password or of configs is not longer, in bytes.
 const FILE_BYTES_MAX: u64 = 512 << 10;
@@ -48,6 +52,9 @@ enum What {
     /// Set or delete SCRAM credentials
     #[command(subcommand)]
     Scram(Scram),
+    /// Add controllers to the quorum, or remove them, while it runs
+    #[command(subcommand)]
+    Voter(Voter),
     /// Make random changes of every kind, many in flight, and say how fast they were taken
     Random {
         /// How many
@@ -299,7 +306,11 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
     let data_dir = args.data_dir.ok_or_else(|| {
         Failure::usage("no controller is named").next("add --data-dir DIR, the directory of the running `migrate`")
     })?;
+    let data_dir = leader_dir(&data_dir).await?;
     let request = args.what.request()?;
+    if matches!(request, Request::AddVoter { .. } | Request::RemoveVoter { .. }) {
+        return voter::run(&data_dir, &request).await;
+    }
     let interrupt = Interrupt::listen().map_err(|error| Failure::failed("can't listen for Ctrl-C").because(&error))?;
     let mut told = Told::new(shell, "change", "changes");
     let made = tokio::select! {
@@ -307,14 +318,17 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
         () = interrupt.requested() => return Err(interrupted(&request, told.done())),
     };
     drop(told);
+    Ok(report(&made.ok_or_else(|| nobody(&data_dir))?))
+}
+
+/// Why no controller of this directory makes a change.
+fn nobody(data_dir: &Path) -> Failure {
     let nobody = || {
         Failure::failed(format!("no controller holds {}", data_dir.display()))
             .why("nobody listens at its control socket, and only a running controller can make changes")
             .next("start `migrate` with this --data-dir, and try again")
     };
-    let sealed = || Seal::check(&data_dir).err();
-    let made = made.ok_or_else(|| who_holds(&data_dir).or_else(sealed).unwrap_or_else(nobody))?;
-    Ok(report(&made))
+    who_holds(data_dir).or_else(|| Seal::check(data_dir).err()).unwrap_or_else(nobody)
 }
 
 /// What is known when the controller's answer is not waited for. `done` is how many it has told of.
@@ -356,6 +370,7 @@ impl What {
             Self::Acl(AclChange::Add(acl)) => Change::AddAcl(acl.acl()),
             Self::Acl(AclChange::Remove(acl)) => Change::RemoveAcl(acl.acl()),
             Self::Scram(scram) => scram.change()?,
+            Self::Voter(voter) => return Ok(voter.request()),
             Self::Random { count, seed } => return Ok(Request::Random { count, seed }),
         };
         Ok(Request::Change { change })

@@ -1,8 +1,9 @@
 //! `cargo xtask demo`: a whole migration of a made-up cluster, checked znode by znode.
 
+mod quorum;
 mod story;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use metadata_core::id::NodeId;
@@ -40,9 +41,25 @@ pub(crate) struct Args {
     /// Keep the controller's data directory
     #[arg(long)]
     keep: bool,
+
+    /// Run so many controllers instead of one, each a process of its own, with a metadata quorum between them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(3..=5))]
+    controllers: Option<u8>,
+
+    /// Kill the leader in the middle of the copy, and the next one in the middle of dual writing
+    #[arg(long, requires = "controllers")]
+    kill_leader: bool,
+
+    /// Do it so many times, each with another cluster
+    #[arg(long, default_value_t = 1, value_name = "N", requires = "controllers",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
 }
 
 pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
+    if let Some(count) = args.controllers {
+        return quorum::run(&args, count, shell).await;
+    }
     let options =
         SeedOptions { topics: args.topics, partitions_per_topic: args.partitions_per_topic, ..SeedOptions::default() };
     let blueprint = Blueprint::new(options).map_err(|error| Failure::usage(error.to_string()))?;
@@ -110,12 +127,15 @@ impl Folder {
         Ok(if keep { Self::Kept(made.keep()) } else { Self::Temporary(made) })
     }
 
-    fn data_dir(&self) -> PathBuf {
-        let folder = match self {
+    fn path(&self) -> &Path {
+        match self {
             Self::Temporary(folder) => folder.path(),
             Self::Kept(path) => path,
-        };
-        folder.join("controller")
+        }
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.path().join("controller")
     }
 }
 

@@ -10,6 +10,7 @@ use super::follow::{Followed, Until, follow};
 use crate::cli::{Failure, Interrupt, Outcome, Shell, VerbResult, ZooKeeperArgs};
 use crate::control::{Request, ask};
 use crate::controller::{Controller, ControllerOptions, FinalizeReport, LogOnDisk, look_first};
+use crate::fleet::leader_dir;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -28,7 +29,8 @@ pub(crate) struct Args {
     despite_brokers: bool,
 }
 
-pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
+pub(crate) async fn run(mut args: Args, shell: &Shell) -> VerbResult {
+    args.data_dir = leader_dir(&args.data_dir).await?;
     let request = Request::Finalize { despite_brokers: args.despite_brokers };
     let report = match ask::<FinalizeReport>(&args.data_dir, &request, |_| {}).await? {
         Some(report) => report,

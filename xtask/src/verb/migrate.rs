@@ -1,4 +1,6 @@
-//! `cargo xtask migrate`: a controller process in the foreground.
+//! `cargo xtask migrate`: a controller process in the foreground. Several of them are in [`controllers`].
+
+mod controllers;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use metadata_core::record::ZkMigrationState;
 use serde_json::Value;
 
 use super::follow::{Followed, Until, follow};
-use crate::cli::{Absent, Failure, Interrupt, Outcome, Shell, VerbResult, ZooKeeper, ZooKeeperArgs};
+use crate::cli::{Absent, Failure, Interrupt, Outcome, QuorumArgs, Shell, VerbResult, ZooKeeper, ZooKeeperArgs};
 use crate::control::{ControlServer, Request, ask};
 use crate::controller::{
     Controller, ControllerOptions, DataDir, LogOnDisk, Seal, StatusReport, blockers, look_first, peak_resident_bytes,
@@ -26,6 +28,17 @@ const NEW_LOG_VERSION: MetadataVersion = MetadataVersion::V3_9_IV0;
 pub(crate) struct Args {
     #[command(flatten)]
     zookeeper: ZooKeeperArgs,
+
+    #[command(flatten)]
+    quorum: QuorumArgs,
+
+    /// Run so many controllers on this machine, each a process with its own directory below --data-dir
+    ///
+    /// They get the ids from --node-id on, and are watched over: who leads is told when it changes, and one that is killed is
+    /// started again.
+    #[arg(long, value_name = "N", conflicts_with_all = ["quorum_voters", "listen"], help_heading = "Quorum",
+          value_parser = clap::value_parser!(u8).range(1..=5))]
+    controllers: Option<u8>,
 
     /// The controller's directory: made on first use, then its own
     #[arg(long, value_name = "DIR")]
@@ -110,6 +123,9 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
+    if let Some(count) = args.controllers {
+        return controllers::run(&args, count, shell).await;
+    }
     let interrupt = Interrupt::listen().map_err(|error| Failure::failed("can't listen for Ctrl-C").because(&error))?;
     let zookeeper = args.zookeeper.open(Absent::Refuse, shell).await?;
     if zookeeper.settings.migration_enable == Some(false) {
@@ -214,6 +230,7 @@ async fn start(args: &Args, zookeeper: &ZooKeeper, data_dir: DataDir) -> Result<
         overrule_zk_governed: args.overrule_zk_governed,
         inter_broker_protocol: args.inter_broker_protocol,
         deletions_share_max: Some(args.max_deleted_topics_share),
+        peers: args.quorum.peers(NodeId(args.node_id))?,
         ..ControllerOptions::new(Arc::clone(&zookeeper.connector), zookeeper.settings.clone())
     };
     Ok(Arc::new(Controller::start(options, data_dir).await?))
@@ -328,6 +345,25 @@ fn resume(args: &Args) -> String {
     add("--data-dir", &shell_word(&args.data_dir));
     if args.node_id != 3000 {
         add("--node-id", &args.node_id);
+    }
+    if let Some(count) = args.controllers {
+        add("--controllers", &count);
+    }
+    if let Some(voters) = &args.quorum.quorum_voters {
+        add("--quorum-voters", voters);
+    }
+    if let Some(listen) = &args.quorum.listen {
+        add("--listen", listen);
+    }
+    #[cfg(feature = "tls")]
+    for (flag, file) in [
+        ("--quorum-authorities", &args.quorum.quorum_authorities),
+        ("--quorum-certificate", &args.quorum.quorum_certificate),
+        ("--quorum-key", &args.quorum.quorum_key),
+    ] {
+        if let Some(file) = file {
+            add(flag, &shell_word(file));
+        }
     }
     if args.max_deleted_topics_share != DELETED_TOPICS_SHARE {
         add("--max-deleted-topics-share", &args.max_deleted_topics_share);

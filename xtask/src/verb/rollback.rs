@@ -10,6 +10,7 @@ use crate::control::{Request, ask};
 use crate::controller::{
     ControllerOptions, DataDir, RollbackOrder, RollbackReport, look_first, nothing_to_roll_back, rollback_on_disk,
 };
+use crate::fleet::leader_dir;
 
 /// How long an election is waited for, in seconds, unless the operator says otherwise.
 const ELECTION_SECONDS: u64 = 30;
@@ -33,7 +34,8 @@ pub(crate) struct Args {
     election_seconds: u64,
 }
 
-pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
+pub(crate) async fn run(mut args: Args, shell: &Shell) -> VerbResult {
+    args.data_dir = leader_dir(&args.data_dir).await?;
     let request = Request::Rollback { dry_run: args.dry_run, election_seconds: args.election_seconds };
     let report = match ask::<RollbackReport>(&args.data_dir, &request, |_| {}).await? {
         Some(report) => report,

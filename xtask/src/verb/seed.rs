@@ -201,7 +201,7 @@ fn write_file(file: &Path, content: &[u8]) -> Result<(), Failure> {
 }
 
 /// What the other verbs need to know of this cluster.
-fn properties(connect: &str) -> String {
+pub(super) fn properties(connect: &str) -> String {
     format!(
         "# Written by `cargo xtask seed`. The secret is the seed's own and protects nothing.\n\
          zookeeper.connect={connect}\n\

@@ -9,26 +9,57 @@ use super::directory;
 use crate::cli::{Failure, Outcome, Shell, VerbResult};
 use crate::control::{Request, ask};
 use crate::controller::{DataDir, LogOnDisk, StatusReport, is_torn_end, sealed, who_holds};
+use crate::fleet::{MemberView, look_in, members_in};
 
 /// The driver's state while there is no driver.
 const NOT_RUNNING: &str = "NOT_RUNNING";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The controller's directory
+    /// The controller's directory, or the folder of several
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
 }
 
 pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
+    if !members_in(&args.data_dir).is_empty() {
+        return of_all(&args.data_dir).await;
+    }
     let status = match ask::<StatusReport>(&args.data_dir, &Request::Status, |_| {}).await? {
         Some(status) => status,
         None => on_disk(&args.data_dir, shell).await?,
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    let outcome = status.lines(now_ms).into_iter().fold(Outcome::done(), Outcome::say);
+    let outcome = status.lines(now_ms()).into_iter().fold(Outcome::done(), Outcome::say);
     Ok(super::fields_of(&status).into_iter().fold(outcome, |outcome, (key, value)| outcome.field(&key, value)))
+}
+
+/// How several controllers on this machine are: a line each, and the leader's own account.
+async fn of_all(folder: &Path) -> VerbResult {
+    let view = look_in(folder).await;
+    let mut outcome = view.lines().into_iter().fold(Outcome::done(), Outcome::say);
+    let controllers: Vec<_> = view.members.iter().map(|(id, member)| member_fields(id.0, member)).collect();
+    outcome = outcome.field("members", controllers);
+    let Some((id, status)) = view.leader() else {
+        return Ok(outcome.field("leader", serde_json::Value::Null));
+    };
+    outcome = outcome.say("").field("leader", id.0);
+    outcome = status.lines(now_ms()).into_iter().fold(outcome, Outcome::say);
+    Ok(super::fields_of(status).into_iter().fold(outcome, |outcome, (key, value)| outcome.field(&key, value)))
+}
+
+fn member_fields(id: i32, member: &MemberView) -> serde_json::Value {
+    let (driver_state, log_end_offset) = match member {
+        MemberView::Answers(status) => (status.driver_state.clone(), Some(status.log_end_offset)),
+        _ => (NOT_RUNNING.to_owned(), None),
+    };
+    serde_json::json!({
+        "id": id, "driver_state": driver_state, "log_end_offset": log_end_offset, "word": member.word(),
+    })
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What the directory says by itself.
@@ -82,6 +113,7 @@ async fn on_disk(data_dir: &Path, shell: &Shell) -> Result<StatusReport, Failure
         unready: Vec::new(),
         unserved_brokers: Vec::new(),
         controllers: Vec::new(),
+        quorum: None,
     };
     match damage {
         None => Ok(report),

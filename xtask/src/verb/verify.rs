@@ -11,6 +11,7 @@ use super::{directory, status};
 use crate::cli::{Failure, Fields, Outcome, Shell, VerbResult, ZooKeeperArgs};
 use crate::control::{Reporter, Request, ask};
 use crate::controller::{Compared, DirectoryHold, LogOnDisk, Showing, VerifyReport, compare, look_first, zk_store};
+use crate::fleet::leader_dir;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -31,7 +32,8 @@ pub(crate) struct Args {
     show_secrets: bool,
 }
 
-pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
+pub(crate) async fn run(mut args: Args, shell: &Shell) -> VerbResult {
+    args.data_dir = leader_dir(&args.data_dir).await?;
     let request = Request::Verify { differences_max: args.differences, show_secrets: args.show_secrets };
     let mut told = Told::new(shell, "verify", "znodes");
     let report = match ask::<VerifyReport>(&args.data_dir, &request, |progress| told.hear(&progress)).await? {
@@ -51,7 +53,7 @@ async fn by_itself(args: &Args, shell: &Shell) -> Result<VerifyReport, Failure> 
     directory::of_one_cluster(&data_dir, &seen)?;
     let whole = read(&args.data_dir, None).await?;
     let version = whole.image.metadata_version_or_lowest();
-    let store = zk_store(Arc::clone(&zookeeper.connector), &zookeeper.settings, &data_dir, version, None);
+    let store = zk_store(Arc::clone(&zookeeper.connector), &zookeeper.settings, data_dir.quorum(), version, None);
     let position = store.position().await.map_err(Failure::from)?;
     if position.last().is_none() {
         return Err(Failure::failed("there is nothing to compare with")

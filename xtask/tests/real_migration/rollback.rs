@@ -89,7 +89,7 @@ async fn claimed_and_nothing_copied(cluster: &Cluster) {
     append(&log, records).await;
     let args = ZooKeeperArgs { zookeeper: None, zookeeper_config: Some(cluster.file("kafka.properties")) };
     let settings = args.settings().unwrap().unwrap();
-    let store = zk_store(cluster.connector().await, &settings, &found, VERSION, None);
+    let store = zk_store(cluster.connector().await, &settings, found.quorum(), VERSION, None);
     let leadership = KraftLeadership { id: NodeId(3000), epoch };
     store.claim(&leadership, &Expected::Nothing).await.unwrap();
     assert!(epoch > KRaftLeaderEpoch(0));

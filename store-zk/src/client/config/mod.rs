@@ -1,6 +1,7 @@
 //! How to reach a ZooKeeper: from a connect string, or from Kafka's own configuration file.
 
 mod connect_string;
+mod fingerprint;
 mod properties;
 mod secret;
 mod settings;

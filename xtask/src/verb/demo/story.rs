@@ -95,7 +95,7 @@ pub(super) async fn tell(
 }
 
 /// A change of each family, with the znode that shows it. None of the znodes holds a secret.
-fn named_changes() -> Result<Vec<(Change, Option<&'static str>)>, Failure> {
+pub(super) fn named_changes() -> Result<Vec<(Change, Option<&'static str>)>, Failure> {
     let one = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), Secret::new(value))]);
     let topic = || Resource::Topic(TOPIC.to_owned());
     let quota = |key: &str, value| BTreeMap::from([(key.to_owned(), value)]);
