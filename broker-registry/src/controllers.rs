@@ -29,6 +29,8 @@ pub enum UnreadyControllerReason {
         /// This controller's.
         expected: ZooKeeperFingerprint,
     },
+    /// It does not reach ZooKeeper.
+    ZooKeeperOutOfReach,
     /// It is no voter as far as the log knows, though it asks: this controller itself.
     NoVoter,
 }
@@ -52,6 +54,9 @@ impl fmt::Display for UnreadyControllerReason {
             ),
             Self::OtherZooKeeper { theirs: None, .. } => {
                 f.write_str("has no ZooKeeper settings: give all controllers one configuration")
+            }
+            Self::ZooKeeperOutOfReach => {
+                f.write_str("does not reach ZooKeeper: mend its way there, since it could not go on with the migration")
             }
             Self::NoVoter => f.write_str("is this controller, and no voter of the quorum"),
         }
@@ -125,6 +130,9 @@ fn unready_reasons(
         let theirs = announcement.zookeeper_fingerprint;
         reasons.push(UnreadyControllerReason::OtherZooKeeper { theirs, expected });
     }
+    if announcement.zookeeper_reachable == Some(false) {
+        reasons.push(UnreadyControllerReason::ZooKeeperOutOfReach);
+    }
     reasons
 }
 
@@ -137,6 +145,7 @@ mod tests {
             migration_enabled: true,
             metadata_versions: MetadataVersionRange::production(),
             zookeeper_fingerprint: Some(ZooKeeperFingerprint::of_digest([1; 32])),
+            zookeeper_reachable: Some(true),
         }
     }
 
@@ -162,7 +171,7 @@ mod tests {
         let mine = ZooKeeperFingerprint::of_digest([1; 32]);
         let too_old = Reason::OtherMetadataVersion { supported: old, expected: MetadataVersion::V3_9_IV0 };
         let strange = |theirs| Reason::OtherZooKeeper { theirs, expected: mine };
-        let table: [(Option<ControllerAnnouncement>, Vec<Reason>); 7] = [
+        let table: [(Option<ControllerAnnouncement>, Vec<Reason>); 9] = [
             (Some(announcement()), vec![]),
             (None, vec![Reason::NoInformation]),
             (Some(ControllerAnnouncement { migration_enabled: false, ..announcement() }), vec![Reason::WithoutTheFlag]),
@@ -172,13 +181,19 @@ mod tests {
                 vec![strange(Some(elsewhere))],
             ),
             (Some(ControllerAnnouncement { zookeeper_fingerprint: None, ..announcement() }), vec![strange(None)]),
+            (Some(ControllerAnnouncement { zookeeper_reachable: None, ..announcement() }), vec![]),
+            (
+                Some(ControllerAnnouncement { zookeeper_reachable: Some(false), ..announcement() }),
+                vec![Reason::ZooKeeperOutOfReach],
+            ),
             (
                 Some(ControllerAnnouncement {
                     migration_enabled: false,
                     metadata_versions: old,
                     zookeeper_fingerprint: None,
+                    zookeeper_reachable: Some(false),
                 }),
-                vec![Reason::WithoutTheFlag, too_old, strange(None)],
+                vec![Reason::WithoutTheFlag, too_old, strange(None), Reason::ZooKeeperOutOfReach],
             ),
         ];
         for (announced, expected) in table {

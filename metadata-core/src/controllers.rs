@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -52,6 +53,14 @@ pub struct ControllerAnnouncement {
     pub metadata_versions: MetadataVersionRange,
     /// Its ZooKeeper settings; `None` when it has none, or does not tell (Kafka's controllers don't).
     pub zookeeper_fingerprint: Option<ZooKeeperFingerprint>,
+    /// Whether it reaches ZooKeeper, as it found last; `None` while it has not looked, or does not tell.
+    pub zookeeper_reachable: Option<bool>,
+}
+
+/// Tells the other controllers what changes while this one runs.
+pub trait Announcer: Send + Sync {
+    /// This controller reaches ZooKeeper, or has found that it does not.
+    fn zookeeper_reachable(&self, reachable: bool);
 }
 
 /// A stream of what the voters announce.
@@ -67,6 +76,11 @@ pub trait Controllers: Send {
     /// # Errors
     /// `Unavailable`; calling again goes on, starting with the present state.
     async fn next(&mut self) -> Result<BTreeMap<NodeId, Option<ControllerAnnouncement>>>;
+
+    /// Where this controller's own news is told; `None` where nobody listens, as in a quorum of one.
+    fn announcer(&self) -> Option<Arc<dyn Announcer>> {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! - [`driver`]: what to do next, as a pure step function over a table.
 //! - [`Migration`]: the runner that carries it out over the [`Ports`] that the application wires in.
 //! - [`mod@copy`]: the one transaction that takes everything over; [`dual_write`]: every later change, to both sides.
+//! - [`resignation`]: a leader that ZooKeeper is out of reach for makes room for another.
 //! - [`rollback`]: the way back, while the migration is not finalized.
 //! - [`MigrationHandle`]: look at it ([`Status`]), or make it stand still for a moment.
 //!
@@ -35,6 +36,7 @@ mod metadata_type;
 mod ports;
 pub mod propagate;
 pub mod registrar;
+pub mod resignation;
 pub mod rollback;
 mod runner;
 mod status;

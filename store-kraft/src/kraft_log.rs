@@ -32,7 +32,7 @@ use crate::log::snapshot::{SnapshotReader, list_snapshots};
 use crate::log::writer::Segments;
 use crate::open::{self, Peers, Running, Threads};
 use crate::options::KraftLogOptions;
-use crate::peer::announcer::QuorumControllers;
+use crate::peer::announcer::{OwnAnnouncement, QuorumControllers};
 use crate::peer::message::{Announced, Request};
 use crate::quorum::change::{Changing, not_leader};
 use crate::quorum::machine::{Failed, Machine};
@@ -70,6 +70,8 @@ pub struct KraftLog {
     raft: Raft,
     machine: Machine,
     members: watch::Receiver<Members>,
+    announcement: OwnAnnouncement,
+    resigning: watch::Sender<Option<u64>>,
     held: watch::Sender<Option<Offset>>,
     peers: Option<Peers>,
     tasks: Vec<AbortHandle>,
@@ -141,6 +143,8 @@ impl KraftLog {
             raft,
             machine,
             members,
+            announcement,
+            resigning,
             is_only_voter,
             held,
             peers,
@@ -160,6 +164,8 @@ impl KraftLog {
             raft,
             machine,
             members,
+            announcement,
+            resigning,
             held,
             peers,
             tasks,
@@ -245,7 +251,7 @@ impl KraftLog {
     pub fn controllers(&self) -> impl Controllers + use<> {
         QuorumControllers {
             own: self.options.node_id,
-            announcement: self.options.announcement.clone(),
+            announcement: self.announcement.clone(),
             members: self.members.clone(),
             roster: self.peers.as_ref().map(|peers| Arc::clone(&peers.roster)),
             health: self.health.clone(),
@@ -274,7 +280,7 @@ impl KraftLog {
                 },
                 silent: if *id == own { Some(Duration::ZERO) } else { heard.as_ref().map(|heard| heard.silent) },
                 announcement: match *id == own {
-                    true => Some(self.options.announcement.clone()),
+                    true => Some(self.announcement.now()),
                     false => announced.and_then(|announced| announced.announcement()),
                 },
             }
@@ -321,7 +327,7 @@ impl KraftLog {
     pub async fn add_voter(&self, id: NodeId, address: &str) -> Result<()> {
         let probe = match &self.peers {
             Some(peers) => peers.announcing.now(),
-            None => Announced::new(&self.options.announcement, self.image().position(), None),
+            None => Announced::new(&self.announcement.now(), self.image().position(), None),
         };
         self.changing()?.add(id, address, Request::Announce(probe)).await
     }
@@ -601,5 +607,11 @@ impl MetadataLog for KraftLog {
     fn hold(&self, end_offset: Offset) {
         self.held.send_replace(Some(end_offset));
         self.machine.hold(end_offset);
+    }
+
+    fn resign(&self, epoch: KRaftLeaderEpoch) {
+        if self.members.borrow().voters.len() > 1 {
+            self.resigning.send_replace(u64::try_from(epoch.0).ok());
+        }
     }
 }

@@ -29,7 +29,7 @@ use crate::log::snapshot::{SnapshotReader, list_snapshots, remove_unfinished};
 use crate::log::writer::{Kept, LogWriter, Segments};
 use crate::log::{Damage, MetaProperties};
 use crate::options::{KraftLogOptions, PeerOptions, QuorumTimeouts, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
-use crate::peer::announcer::{Announcing, announce};
+use crate::peer::announcer::{Announcing, OwnAnnouncement, announce};
 use crate::peer::dialer::Dialer;
 use crate::peer::network::Network;
 use crate::peer::roster::{Own, Roster};
@@ -83,6 +83,9 @@ pub(crate) struct Running {
     pub(crate) raft: Raft,
     pub(crate) machine: Machine,
     pub(crate) members: watch::Receiver<Members>,
+    pub(crate) announcement: OwnAnnouncement,
+    /// The term that is to be given up.
+    pub(crate) resigning: watch::Sender<Option<u64>>,
     /// Nobody else votes, now or once the quorum is formed.
     pub(crate) is_only_voter: bool,
     pub(crate) held: watch::Sender<Option<Offset>>,
@@ -483,6 +486,7 @@ async fn start(
         let now = members_receiver.borrow();
         meeting.roster.members_changed(if now.all.is_empty() { &configured } else { &now.all });
     }
+    let resigning = watch::Sender::new(None);
     let leading = Leading {
         raft: raft.clone(),
         own: options.node_id,
@@ -494,10 +498,12 @@ async fn start(
         configured,
         unconfirmed_max: timeouts.unconfirmed_max(),
         directory_id,
+        resigning: resigning.subscribe(),
     };
     let (appends, arriving) = mpsc::unbounded_channel();
     let proposer =
         Proposer { raft: raft.clone(), health: health.clone(), leadership: leadership_receiver.clone(), arriving };
+    let announcement = OwnAnnouncement::new(options.announcement.clone());
     let mut tasks = vec![tokio::spawn(leading.run()).abort_handle()];
     if let Some(cache) = cache.clone() {
         let follow = cache_after_snapshots(cache, Arc::clone(&segments), view_receiver.clone());
@@ -506,7 +512,7 @@ async fn start(
     let peers = meeting.map(|meeting| {
         let Meeting { listener, listens_at, security, dialer, roster } = meeting;
         let announcing = Arc::new(Announcing {
-            announcement: options.announcement.clone(),
+            announcement: announcement.clone(),
             view: view_receiver.clone(),
             leadership: leadership_receiver.clone(),
             held: held.clone(),
@@ -532,6 +538,8 @@ async fn start(
         raft,
         machine,
         members: members_receiver,
+        announcement,
+        resigning,
         is_only_voter,
         held,
         peers,

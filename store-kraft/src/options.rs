@@ -165,6 +165,7 @@ impl KraftLogOptions {
                 migration_enabled: false,
                 metadata_versions: MetadataVersionRange::production(),
                 zookeeper_fingerprint: None,
+                zookeeper_reachable: None,
             },
         }
     }

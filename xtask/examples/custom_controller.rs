@@ -275,6 +275,7 @@ fn announcement() -> ControllerAnnouncement {
         migration_enabled: true,
         metadata_versions: MetadataVersionRange::production(),
         zookeeper_fingerprint: None,
+        zookeeper_reachable: None,
     }
 }
 

@@ -131,4 +131,11 @@ pub trait MetadataLog: Send + Sync {
     /// Keeps records from `end_offset` on (and an image at or below it) from being purged; a later call replaces it. A log
     /// that is stored keeps it through a restart, since whoever holds may come back later than the log.
     fn hold(&self, end_offset: Offset);
+
+    /// Gives up the leadership of `epoch`, so that another member is elected: for a leader that finds that it can't do what a
+    /// leader must. Returns at once; the loss of the leadership shows as any other. Does nothing if this member does not
+    /// lead in that epoch, or has nobody to make room for. Kafka: `RaftClient.resign`.
+    fn resign(&self, epoch: KRaftLeaderEpoch) {
+        let _ = epoch;
+    }
 }

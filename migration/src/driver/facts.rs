@@ -215,6 +215,7 @@ mod tests {
             migration_enabled: flag,
             metadata_versions: MetadataVersionRange::only(MetadataVersion::V3_9_IV0),
             zookeeper_fingerprint: None,
+            zookeeper_reachable: None,
         })
     }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use broker_registry::{Assessment, Presence};
 use metadata_core::brokers::BrokerIds;
-use metadata_core::controllers::Controllers;
+use metadata_core::controllers::{Announcer, Controllers};
 use metadata_core::error::Result;
 use metadata_core::id::{KRaftLeaderEpoch, Position};
 use metadata_core::image::MetadataImage;
@@ -37,6 +37,7 @@ use crate::driver::{Answer, Decision, Driver, Effect, Event, Order, PeerFlags, S
 use crate::dual_write::{Acknowledged, DualWriteProgress, FinalizeRequest, Request};
 use crate::finalization::{Finalization, FinalizeOptions, blockers, not_dual_writing};
 use crate::ports::Ports;
+use crate::resignation::should_resign;
 use crate::status::{Status, Waiting};
 
 /// The order under way.
@@ -72,6 +73,10 @@ pub struct Migration {
     sync: Option<metadata_core::store::SyncReport>,
     to_writer: Option<mpsc::Sender<Request>>,
     finalizing: Option<Finalizing>,
+    /// Since when ZooKeeper has not been reached.
+    out_of_reach_since: Option<Instant>,
+    /// When it was last looked whether to resign for that.
+    looked_at: Option<Instant>,
     retry: Option<Retry>,
     /// Since when the driver is in its state, and since when it waits for something.
     since: Instant,
@@ -127,6 +132,8 @@ impl Migration {
             to_writer: None,
             finalizing: None,
             retry: None,
+            out_of_reach_since: None,
+            looked_at: None,
             since,
             waiting_since: None,
             status,
@@ -146,6 +153,7 @@ impl Migration {
         let (mut copy, mut dual_write) = (self.shared.copy.subscribe(), self.shared.dual_write.subscribe());
         let retry_first = self.options.retry.first;
         let again_after = |failed: bool| if failed { retry_first } else { Duration::ZERO };
+        let announcer = controllers.announcer();
         let mut brokers = next_brokers(broker_ids, Duration::ZERO);
         let mut voters = next_voters(controllers, Duration::ZERO);
         let mut sessions = self.shared.registry.sessions.subscribe();
@@ -168,6 +176,10 @@ impl Migration {
                     self.claim = claim;
                     Some(Answer { epoch, event })
                 }
+                () = passed(self.resigns_at()) => {
+                    self.resign_if_another_could_go_on();
+                    None
+                }
                 epoch = due(self.retry) => {
                     self.retry = None;
                     Some(Answer { epoch, event: Event::RetryDue })
@@ -178,6 +190,7 @@ impl Migration {
                 }
                 (broker_ids, seen) = &mut brokers, if !self.is_over() => {
                     brokers = next_brokers(broker_ids, again_after(seen.is_err()));
+                    self.zookeeper_answered(seen.is_ok(), announcer.as_deref());
                     let news = self.shared.registry.brokers_changed(&mut self.presence, seen);
                     self.brokers_look_otherwise(news)
                 }
@@ -207,6 +220,38 @@ impl Migration {
             let (leadership, decision) = (self.driver.leadership, self.driver.decision);
             let running = self.registering.take();
             self.registering = Registering::kept(running, &log, leadership, decision, &self.shared.registry);
+        }
+    }
+
+    /// Takes whether ZooKeeper was reached, and tells the other controllers.
+    fn zookeeper_answered(&mut self, reached: bool, announcer: Option<&dyn Announcer>) {
+        if let Some(announcer) = announcer {
+            announcer.zookeeper_reachable(reached);
+        }
+        self.out_of_reach_since = match self.out_of_reach_since {
+            _ if reached => None,
+            None => Some(Instant::now()),
+            since => since,
+        };
+    }
+
+    /// When it is to be looked whether this leader should resign; never, while ZooKeeper is reached or this one does not lead.
+    fn resigns_at(&self) -> Option<Instant> {
+        self.driver.leadership?;
+        let due = self.out_of_reach_since? + self.options.resign_after;
+        // Looked at again and again, since another voter may reach it later.
+        Some(due.max(self.looked_at.map_or(due, |looked| looked + self.options.resign_after)))
+    }
+
+    fn resign_if_another_could_go_on(&mut self) {
+        self.looked_at = Some(Instant::now());
+        let Some(KraftLeadership { id, epoch }) = self.driver.leadership else { return };
+        let voters = self.shared.voters.borrow();
+        let Some(voters) = voters.known() else { return };
+        let out_of_reach = self.out_of_reach_since.map(|since| since.elapsed());
+        if should_resign(id, out_of_reach, self.options.resign_after, voters) {
+            tracing::warn!(%epoch, "ZooKeeper is out of reach here and not for another voter: this controller resigns");
+            self.shared.log.resign(epoch);
         }
     }
 
@@ -493,6 +538,14 @@ async fn finalization_answered(finalizing: &mut Option<Finalizing>) -> (Option<K
         Ok(Ok(Finalization::Done(_))) => None,
     };
     (*epoch, event)
+}
+
+/// Returns at this time; never, without one.
+async fn passed(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The time of the next attempt; never, while there is none.

@@ -30,6 +30,10 @@ impl RetryPolicy {
     }
 }
 
+/// A leader is patient with ZooKeeper for so long while another voter could go on: it costs less to lead elsewhere than to wait,
+/// but a ZooKeeper that elects its own leader is back within this time.
+const RESIGN_AFTER: Duration = Duration::from_secs(5);
+
 /// What the operator decides.
 #[derive(Debug, Clone)]
 pub struct MigrationOptions {
@@ -52,6 +56,9 @@ pub struct MigrationOptions {
     /// The operator's word that leads out of ZK_GOVERNED: claim ZooKeeper although somebody else governed it since, and
     /// lose what they changed there. It serves for one claim, the next that succeeds.
     pub overrule_zk_governed: bool,
+    /// A leader that has not reached ZooKeeper for so long resigns, if another voter reaches it: see
+    /// [`should_resign`](crate::resignation::should_resign).
+    pub resign_after: Duration,
     /// How patient to be.
     pub retry: RetryPolicy,
 }
@@ -68,6 +75,7 @@ impl MigrationOptions {
             operator: OperatorsSettings::default(),
             zookeeper_fingerprint: None,
             overrule_zk_governed: false,
+            resign_after: RESIGN_AFTER,
             retry: RetryPolicy::default(),
         }
     }

@@ -75,6 +75,7 @@ pub(crate) fn voter(id: i32, flag: Option<bool>) -> (NodeId, Option<ControllerAn
         migration_enabled,
         metadata_versions: MetadataVersionRange::production(),
         zookeeper_fingerprint: None,
+        zookeeper_reachable: None,
     });
     (NodeId(id), told)
 }

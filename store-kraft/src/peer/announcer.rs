@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use metadata_core::controllers::{ControllerAnnouncement, Controllers};
+use metadata_core::controllers::{Announcer, ControllerAnnouncement, Controllers};
 use metadata_core::error::{Outcome, Result};
 use metadata_core::id::{NodeId, Offset};
 use metadata_core::log::LeaderAndEpoch;
@@ -25,9 +25,33 @@ use crate::quorum::view::View;
 /// Each controller tells all others of itself so often.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// This controller's own announcement, part of which changes while it runs. Clones are of the same controller.
+#[derive(Clone)]
+pub(crate) struct OwnAnnouncement {
+    fixed: ControllerAnnouncement,
+    reachable: Arc<watch::Sender<Option<bool>>>,
+}
+
+impl OwnAnnouncement {
+    pub(crate) fn new(fixed: ControllerAnnouncement) -> Self {
+        let reachable = Arc::new(watch::Sender::new(fixed.zookeeper_reachable));
+        Self { fixed, reachable }
+    }
+
+    pub(crate) fn now(&self) -> ControllerAnnouncement {
+        ControllerAnnouncement { zookeeper_reachable: *self.reachable.borrow(), ..self.fixed.clone() }
+    }
+}
+
+impl Announcer for OwnAnnouncement {
+    fn zookeeper_reachable(&self, reachable: bool) {
+        self.reachable.send_if_modified(|known| known.replace(reachable) != Some(reachable));
+    }
+}
+
 /// What this controller says of itself now.
 pub(crate) struct Announcing {
-    pub(crate) announcement: ControllerAnnouncement,
+    pub(crate) announcement: OwnAnnouncement,
     pub(crate) view: watch::Receiver<View>,
     pub(crate) leadership: watch::Receiver<LeaderAndEpoch>,
     /// From where on the log is held on this member.
@@ -40,7 +64,7 @@ impl Announcing {
         let position = self.view.borrow().image.position();
         let active = self.leadership.borrow().active;
         let hold = self.held.borrow().filter(|_| active);
-        Announced::new(&self.announcement, position, hold)
+        Announced::new(&self.announcement.now(), position, hold)
     }
 
     /// Keeps what the leader keeps: if this member leads next, it goes on where ZooKeeper is.
@@ -84,7 +108,7 @@ async fn tell(dialer: Arc<Dialer>, announcing: Arc<Announcing>, id: NodeId, memb
 /// What all voters announce, as the port has it. The voters are those of Raft's own membership.
 pub(crate) struct QuorumControllers {
     pub(crate) own: NodeId,
-    pub(crate) announcement: ControllerAnnouncement,
+    pub(crate) announcement: OwnAnnouncement,
     pub(crate) members: watch::Receiver<Members>,
     /// None in a quorum of one that has no peers.
     pub(crate) roster: Option<Arc<Roster>>,
@@ -98,7 +122,7 @@ impl QuorumControllers {
         let voters = self.members.borrow().voters.clone();
         let mut announced = |id| {
             if id == self.own {
-                return Some(self.announcement.clone());
+                return Some(self.announcement.now());
             }
             news.remove(&id).flatten()?.announced?.announcement()
         };
@@ -110,11 +134,13 @@ impl QuorumControllers {
 impl Controllers for QuorumControllers {
     async fn next(&mut self) -> Result<BTreeMap<NodeId, Option<ControllerAnnouncement>>> {
         let mut news = self.roster.as_ref().map(|roster| roster.news());
+        let mut reachable = self.announcement.reachable.subscribe();
         loop {
             if let Some(stopped) = self.health.stopped() {
                 return Err(stopped.error(Outcome::NotApplied));
             }
             self.members.mark_unchanged();
+            reachable.mark_unchanged();
             if let Some(news) = &mut news {
                 news.mark_unchanged();
             }
@@ -131,11 +157,15 @@ impl Controllers for QuorumControllers {
             };
             tokio::select! {
                 _ = self.members.changed() => {}
+                _ = reachable.changed() => {}
                 _ = heard => {}
                 _ = self.health.wait() => {}
                 // What was said once is too old some time later.
                 () = tokio::time::sleep(EVERY) => {}
             }
         }
+    }
+    fn announcer(&self) -> Option<Arc<dyn Announcer>> {
+        Some(Arc::new(self.announcement.clone()))
     }
 }

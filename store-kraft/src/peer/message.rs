@@ -130,6 +130,7 @@ pub(crate) struct Announced {
     /// Both inclusive.
     metadata_versions: (i16, i16),
     zookeeper_fingerprint: Option<[u8; 32]>,
+    zookeeper_reachable: Option<bool>,
     epoch: i32,
     end_offset: i64,
     /// Said by the leader alone: from where on (inclusive) the log is kept for the store that lags behind.
@@ -138,11 +139,13 @@ pub(crate) struct Announced {
 
 impl Announced {
     pub(crate) fn new(announcement: &ControllerAnnouncement, position: Position, hold: Option<Offset>) -> Self {
-        let ControllerAnnouncement { migration_enabled, metadata_versions, zookeeper_fingerprint } = announcement;
+        let ControllerAnnouncement { migration_enabled, metadata_versions, zookeeper_fingerprint, zookeeper_reachable } =
+            announcement;
         Self {
             migration_enabled: *migration_enabled,
             metadata_versions: (metadata_versions.min(), metadata_versions.max()),
             zookeeper_fingerprint: zookeeper_fingerprint.map(|it| *it.as_bytes()),
+            zookeeper_reachable: *zookeeper_reachable,
             epoch: position.epoch.0,
             end_offset: position.end_offset.0,
             hold: hold.map(|hold| hold.0),
@@ -156,6 +159,7 @@ impl Announced {
             migration_enabled: self.migration_enabled,
             metadata_versions: MetadataVersionRange::of_levels(lowest, highest)?,
             zookeeper_fingerprint: self.zookeeper_fingerprint.map(ZooKeeperFingerprint::of_digest),
+            zookeeper_reachable: self.zookeeper_reachable,
         })
     }
 
@@ -332,13 +336,17 @@ mod tests {
             migration_enabled: true,
             metadata_versions: MetadataVersionRange::production(),
             zookeeper_fingerprint: None,
+            zookeeper_reachable: Some(true),
         };
         let position = Position { epoch: KRaftLeaderEpoch(3), end_offset: Offset(40) };
         let announced = Announced::new(&announcement, position, Some(Offset(30)));
         assert_eq!(announced.announcement(), Some(announcement));
         assert_eq!(announced.position(), position);
         let announce = Request::Announce(announced);
-        assert_eq!(codec::encode(Kind::PeerRequest, &announce).unwrap(), [1, 10, 1, 3, 1, 2, 42, 0, 6, 80, 1, 60]);
+        assert_eq!(
+            codec::encode(Kind::PeerRequest, &announce).unwrap(),
+            [1, 10, 1, 3, 1, 2, 42, 0, 1, 1, 6, 80, 1, 60]
+        );
 
         let answers = [
             (Answer::Append(AppendAnswer::Conflict), vec![0, 2]),

@@ -498,6 +498,7 @@ mod tests {
             migration_enabled: true,
             metadata_versions: MetadataVersionRange::production(),
             zookeeper_fingerprint: None,
+            zookeeper_reachable: None,
         };
         one.announced(NodeId(2), 1, Announced::new(&announcement, Default::default(), None));
         let of_two = || one.look().remove(&NodeId(2)).flatten().unwrap();

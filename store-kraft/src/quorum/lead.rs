@@ -37,6 +37,8 @@ pub(crate) struct Leading {
     pub(crate) configured: BTreeMap<NodeId, MemberAddress>,
     /// A leader that no majority has confirmed for so long acts no more.
     pub(crate) unconfirmed_max: Duration,
+    /// The term that is to be given up.
+    pub(crate) resigning: watch::Receiver<Option<u64>>,
     /// What a log without an id is named by: this controller's data directory.
     pub(crate) directory_id: DirectoryId,
 }
@@ -65,6 +67,7 @@ impl Leading {
         let mut leads_since: Option<(u64, Instant)> = None;
         let mut snapshot = None;
         let mut changing: Option<JoinHandle<()>> = None;
+        let mut resigned = false;
         loop {
             let seen = {
                 let now = metrics.borrow_and_update();
@@ -117,15 +120,23 @@ impl Leading {
                 Some((term, since)) if term == seen.term => (term, since),
                 _ => (seen.term, Instant::now()),
             });
+            let resigns = seen.leads && *self.resigning.borrow_and_update() == Some(seen.term);
+            if resigns != resigned {
+                // openraft can't hand its leadership on. A leader that is silent loses it to whom the others elect, and hears of
+                // it from that one.
+                self.raft.runtime_config().heartbeat(!resigns);
+                resigned = resigns;
+            }
             self.tell_members(&seen.members);
             let begun = started == Some(Started { leader: self.own, epoch: epoch_of(seen.term) });
             if seen.leads && begun && changing.as_ref().is_none_or(JoinHandle::is_finished) {
                 changing = self.change_due(&seen);
             }
-            self.tell(&seen, started, leads_since.map(|(_, since)| since));
+            self.tell(&seen, started, leads_since.map(|(_, since)| since), resigns);
             let changed = tokio::select! {
                 changed = metrics.changed() => changed,
                 changed = self.view.changed() => changed,
+                changed = self.resigning.changed() => changed,
             };
             if changed.is_err() {
                 return;
@@ -195,7 +206,7 @@ impl Leading {
         });
     }
 
-    fn tell(&self, seen: &Seen, started: Option<Started>, leads_since: Option<Instant>) {
+    fn tell(&self, seen: &Seen, started: Option<Started>, leads_since: Option<Instant>, resigns: bool) {
         let epoch = epoch_of(seen.term);
         // openraft's leader goes on leading until it hears of another. Cut off from the others, it must not act for ever.
         let confirmed = match (seen.members.voters.len(), leads_since) {
@@ -206,8 +217,8 @@ impl Leading {
         let begun = started == Some(Started { leader: self.own, epoch });
         // Whoever acts knows which log it is: the first leader names it, and acts once that is decided.
         let named = seen.members.log_id().is_some() && seen.members_applied;
-        let active = seen.leads && !alone && begun && (named || self.leadership.borrow().active);
-        let leader = if alone { None } else { seen.leader };
+        let active = seen.leads && !alone && !resigns && begun && (named || self.leadership.borrow().active);
+        let leader = if alone || resigns { None } else { seen.leader };
         let told = LeaderAndEpoch { leader, epoch, active };
         self.leadership.send_if_modified(|present| {
             // Epochs never go back: metrics may lag behind what was told already.

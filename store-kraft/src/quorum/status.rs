@@ -73,6 +73,7 @@ mod tests {
             migration_enabled: true,
             metadata_versions: MetadataVersionRange::production(),
             zookeeper_fingerprint: None,
+            zookeeper_reachable: None,
         };
         QuorumMember {
             id: NodeId(id),

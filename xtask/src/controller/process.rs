@@ -123,6 +123,7 @@ fn announcement(settings: &ZkSettings) -> ControllerAnnouncement {
         migration_enabled: enabled(settings),
         metadata_versions: MetadataVersionRange::production(),
         zookeeper_fingerprint: Some(settings.fingerprint()),
+        zookeeper_reachable: None,
     }
 }
 

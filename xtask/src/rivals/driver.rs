@@ -68,6 +68,7 @@ pub async fn run_driver(args: DriverArgs) -> VerbResult {
         migration_enabled: true,
         metadata_versions: MetadataVersionRange::production(),
         zookeeper_fingerprint: None,
+        zookeeper_reachable: None,
     };
     let mut options = ZkStoreOptions::new(quorum, voters.clone());
     options.secret = secret_of(&settings);

@@ -106,6 +106,7 @@ pub(super) fn announced(migration_enabled: bool) -> Announcements {
         migration_enabled,
         metadata_versions: MetadataVersionRange::production(),
         zookeeper_fingerprint: None,
+        zookeeper_reachable: None,
     };
     VOTERS.map(|id| (id, Some(announcement.clone()))).into()
 }

@@ -1,0 +1,101 @@
+//! Controllers as processes: one that is paused and wakes up, and ones that are killed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use metadata_core::id::NodeId;
+use xtask::control::{ChangesMade, Request, ask};
+use xtask::controller::{StatusReport, VerifyReport};
+use xtask::fleet::{Fleet, FleetSpec, FleetView, leader_dir, logs_agree, members_in};
+use xtask::seed::PASSWORD_ENCODER_SECRET;
+
+use super::trio::{IDS, PATIENCE, seeded, topic_named};
+
+fn started(folder: &Path, zookeeper: &str) -> Fleet {
+    let config = folder.join("zookeeper.properties");
+    let text = format!("zookeeper.connect={zookeeper}\npassword.encoder.secret={PASSWORD_ENCODER_SECRET}\n");
+    std::fs::write(&config, text).unwrap();
+    let arguments = ["--unserved-brokers", "--zookeeper-config", config.to_str().unwrap()];
+    Fleet::start(FleetSpec {
+        program: PathBuf::from(env!("CARGO_BIN_EXE_xtask")),
+        folder: folder.join("controllers"),
+        ids: IDS.into(),
+        arguments: arguments.map(str::to_owned).into(),
+    })
+    .unwrap()
+}
+
+async fn asked<T: serde::de::DeserializeOwned>(data_dir: &Path, request: &Request) -> T {
+    ask(data_dir, request, |_| {}).await.unwrap().unwrap()
+}
+
+async fn make(fleet: &Fleet, id: NodeId, topic: &str) {
+    let made: ChangesMade = asked(&fleet.data_dir(id), &Request::Change { change: topic_named(topic) }).await;
+    assert_eq!(made.changes, 1);
+}
+
+async fn dual_writer(fleet: &Fleet, but: Option<NodeId>) -> NodeId {
+    let fits = |view: &FleetView| view.dual_writer().is_some_and(|(id, _)| Some(id) != but);
+    fleet.wait("a leader dual-writes", PATIENCE, fits).await.unwrap().dual_writer().unwrap().0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_sleeps_is_replaced_and_wakes_up_as_a_follower() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, _) = seeded(421).await;
+    let mut fleet = started(folder.path(), &server.address());
+    let mut last = None;
+    for round in 0..3 {
+        let old = dual_writer(&fleet, None).await;
+        make(&fleet, old, &format!("before-{round}")).await;
+        fleet.signal(old, "STOP").unwrap();
+        let new = dual_writer(&fleet, Some(old)).await;
+        make(&fleet, new, &format!("meanwhile-{round}")).await;
+        fleet.signal(old, "CONT").unwrap();
+        let follows = |view: &FleetView| {
+            view.answering().any(|(id, status)| {
+                id == old
+                    && status.driver_state == "INACTIVE"
+                    && status.quorum.as_ref().is_some_and(|it| it.leader == Some(new.0))
+            })
+        };
+        fleet.wait("it woke up as a follower", PATIENCE, follows).await.unwrap();
+        last = Some(new);
+    }
+    let leader = dual_writer(&fleet, None).await;
+    assert_eq!(Some(leader), last, "the sleeper disturbed nobody when it woke up");
+    let verified: VerifyReport =
+        asked(&fleet.data_dir(leader), &Request::Verify { differences_max: 10, show_secrets: false }).await;
+    assert_eq!(verified.total.divergent, 0, "{verified:#?}");
+    fleet.stop().await;
+    assert!(logs_agree(&members_in(&folder.path().join("controllers"))).unwrap().batches > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_are_killed_at_once_and_go_on_where_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, _) = seeded(422).await;
+    let mut fleet = started(folder.path(), &server.address());
+    let leader = dual_writer(&fleet, None).await;
+    make(&fleet, leader, "before").await;
+    let before: StatusReport = asked(&fleet.data_dir(leader), &Request::Status).await;
+    for id in IDS {
+        fleet.kill(id);
+    }
+    for id in IDS {
+        fleet.start_member(id).unwrap();
+    }
+    let leader = dual_writer(&fleet, None).await;
+    let after: StatusReport = asked(&fleet.data_dir(leader), &Request::Status).await;
+    assert!(after.log_end_offset >= before.log_end_offset && after.sync.is_none(), "{after:#?}");
+    assert_eq!(after.topics, before.topics);
+    // Verbs find the leader in the folder.
+    assert_eq!(leader_dir(&folder.path().join("controllers")).await.unwrap(), fleet.data_dir(leader));
+    fleet.stop().await;
+    let stopped = fleet.look().await;
+    assert_eq!(stopped.answering().count(), 0);
+    tokio::time::timeout(Duration::from_secs(5), leader_dir(&folder.path().join("controllers")))
+        .await
+        .unwrap()
+        .unwrap();
+}

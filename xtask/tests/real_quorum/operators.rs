@@ -1,0 +1,60 @@
+//! What operators do with a quorum: flags that differ, voters that come and go.
+
+use metadata_core::id::NodeId;
+
+use super::trio::{IDS, Trio};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_migration_begins_when_all_voters_have_the_flag_and_the_same_zookeeper() {
+    let mut trio = Trio::formed(431).await;
+    let mut without = trio.options(IDS[1]);
+    without.settings.migration_enable = Some(false);
+    let mut elsewhere = trio.options(IDS[2]);
+    elsewhere.settings.secure_acls = true;
+    trio.start(IDS[0]).await;
+    trio.start_with(IDS[1], without).await;
+    trio.start_with(IDS[2], elsewhere).await;
+    // Whoever leads waits, and says for whom. It may be any of them.
+    let waits = async {
+        loop {
+            for id in IDS {
+                let status = trio.of(id).status().await;
+                if status.decision.as_deref() == Some("WAIT_FOR_CONTROLLERS") && status.reason.is_some() {
+                    return (id, status);
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    if let Ok((id, status)) = tokio::time::timeout(std::time::Duration::from_secs(20), waits).await {
+        let reason = status.reason.unwrap();
+        assert!(IDS.iter().any(|other| *other != id && reason.contains(&other.to_string())), "{reason}");
+    } else {
+        // One without the flag leads: it migrates nothing.
+        for id in IDS {
+            assert_ne!(trio.of(id).status().await.driver_state, "DUAL_WRITE");
+        }
+    }
+    for id in IDS {
+        trio.stop(id).await;
+    }
+    for id in IDS {
+        trio.start(id).await;
+    }
+    trio.leader().await;
+    trio.settles().await;
+    trio.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voter_is_taken_out_and_the_rest_goes_on() {
+    let mut trio = Trio::dual_writing(432).await;
+    let leader = trio.leader().await;
+    let gone = IDS.into_iter().find(|id| *id != leader).unwrap();
+    let quorum = trio.of(leader).remove_voter(gone).await.unwrap();
+    assert_eq!(quorum.members.len(), 2);
+    trio.of(leader).remove_voter(NodeId(9)).await.unwrap_err();
+    trio.stop(gone).await;
+    trio.make(leader, "afterwards").await.unwrap();
+    trio.settles().await;
+}
