@@ -40,7 +40,7 @@ use crate::quorum::members::Members;
 use crate::quorum::proposal::{ProposedBatch, ProposedTxn};
 use crate::quorum::propose::{Arriving, Waiting, active_epoch, fenced, now};
 use crate::quorum::status::{QuorumMember, QuorumStatus};
-use crate::quorum::types::{Raft, StoredMembership};
+use crate::quorum::types::{QuorumSeal, Raft, StoredMembership};
 use crate::quorum::view::View;
 use crate::sidecar::Sidecar;
 
@@ -186,7 +186,10 @@ impl KraftLog {
 
     async fn wait_until_active(&self) -> Result<()> {
         let mut leadership = self.leadership.clone();
-        let waited = leadership.wait_for(|present| present.active);
+        let own = self.options.node_id;
+        // On a sealed log nobody begins to act.
+        let leads = |present: &LeaderAndEpoch| present.leader == Some(own) && self.seal().is_some();
+        let waited = leadership.wait_for(|present| present.active || leads(present));
         tokio::select! {
             waited = waited => waited.map(drop).map_err(|_| self.health.error(Outcome::NotApplied)),
             stopped = self.health.wait() => Err(stopped.error(Outcome::NotApplied)),
@@ -341,12 +344,41 @@ impl KraftLog {
         self.changing()?.remove(id).await
     }
 
-    fn changing(&self) -> Result<Changing<'_>> {
-        let LeaderAndEpoch { leader, active, .. } = *self.leadership.borrow();
-        if !active {
-            return Err(not_leader(leader.filter(|leader| *leader != self.options.node_id)));
+    /// Whether the log is sealed: then no leader begins to act on it.
+    pub fn seal(&self) -> Option<QuorumSeal> {
+        self.members.borrow().seal()
+    }
+
+    /// Returns once the seal is another than `known`.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`: the log was stopped.
+    pub async fn seal_changed(&self, known: Option<QuorumSeal>) -> Result<Option<QuorumSeal>> {
+        let mut members = self.members.clone();
+        tokio::select! {
+            waited = members.wait_for(|members| members.seal() != known) => {
+                waited.map(|members| members.seal()).map_err(|_| self.health.error(Outcome::NotApplied))
+            }
+            stopped = self.health.wait() => Err(stopped.error(Outcome::NotApplied)),
         }
+    }
+
+    /// Seals the log for all members, or opens it again. Once it returns, every later leader knows it. Only the leader can, also
+    /// one that does not act because the log is sealed.
+    ///
+    /// # Errors
+    /// As [`Self::remove_voter`].
+    pub async fn set_seal(&self, seal: Option<QuorumSeal>) -> Result<()> {
+        self.changing()?.seal(seal).await
+    }
+
+    fn changing(&self) -> Result<Changing<'_>> {
         let own = self.options.node_id;
+        let LeaderAndEpoch { leader, active, .. } = *self.leadership.borrow();
+        let leads_a_sealed_one = leader == Some(own) && self.seal().is_some();
+        if !active && !leads_a_sealed_one {
+            return Err(not_leader(leader.filter(|leader| *leader != own)));
+        }
         let configured = self.options.peers.as_ref().and_then(|peers| peers.voters.get(&own).cloned());
         let listens_at = self.listens_at().map(|at| at.to_string());
         Ok(Changing {

@@ -71,6 +71,7 @@ pub use options::{
     SEGMENT_BYTES_MIN,
 };
 pub use quorum::status::{QuorumMember, QuorumStatus};
+pub use quorum::types::QuorumSeal;
 
 #[cfg(test)]
 mod full_disk;

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::members::Members;
-use super::types::{MemberAddress, Raft, RaftNodeId, node_id, raft_id};
+use super::types::{MemberAddress, QuorumSeal, Raft, RaftNodeId, node_id, raft_id};
 use crate::peer::dialer::Dialer;
 use crate::peer::message::Request;
 
@@ -76,8 +76,11 @@ impl Changing<'_> {
         };
         match asked {
             Ok(Ok(directory_id)) => {
-                let log_id = self.members.borrow().log_id();
-                Ok(MemberAddress { address: address.to_owned(), directory_id, log_id })
+                let (log_id, seal) = {
+                    let members = self.members.borrow();
+                    (members.log_id(), members.seal())
+                };
+                Ok(MemberAddress { address: address.to_owned(), directory_id, log_id, seal })
             }
             Ok(Err(error)) => Err(unreachable(error.to_string())),
             Err(_) => Err(unreachable(format!("{address} did not answer within {} s", REACH_WITHIN.as_secs()))),
@@ -123,6 +126,16 @@ impl Changing<'_> {
             return self.change(ChangeMembers::RemoveVoters([raft_id(id)].into())).await;
         }
         self.change(ChangeMembers::RemoveNodes([raft_id(id)].into())).await
+    }
+
+    /// Seals the log for every member, or opens it again.
+    pub(crate) async fn seal(&self, seal: Option<QuorumSeal>) -> Result<()> {
+        let members = self.members.borrow().all.clone();
+        if members.values().all(|member| member.seal == seal) {
+            return Ok(());
+        }
+        let sealed = members.into_iter().map(|(id, member)| (raft_id(id), MemberAddress { seal, ..member }));
+        self.change(ChangeMembers::SetNodes(sealed.collect())).await
     }
 
     async fn change(&self, change: ChangeMembers<RaftNodeId, MemberAddress>) -> Result<()> {

@@ -217,7 +217,11 @@ impl Leading {
         let begun = started == Some(Started { leader: self.own, epoch });
         // Whoever acts knows which log it is: the first leader names it, and acts once that is decided.
         let named = seen.members.log_id().is_some() && seen.members_applied;
-        let active = seen.leads && !alone && !resigns && begun && (named || self.leadership.borrow().active);
+        let present = *self.leadership.borrow();
+        let acts = present.active && present.epoch == epoch;
+        // On a sealed log nobody begins to act. Whoever seals it acts already, and must see it through.
+        let may_begin = named && seen.members.seal().is_none();
+        let active = seen.leads && !alone && !resigns && begun && (may_begin || acts);
         let leader = if alone || resigns { None } else { seen.leader };
         let told = LeaderAndEpoch { leader, epoch, active };
         self.leadership.send_if_modified(|present| {

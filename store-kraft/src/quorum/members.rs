@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use metadata_core::id::{DirectoryId, NodeId};
 
-use super::types::{MemberAddress, Membership, node_id};
+use super::types::{MemberAddress, Membership, QuorumSeal, node_id};
 
 /// The members that Raft goes by now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,6 +19,11 @@ impl Members {
     /// The log's id, once it has one.
     pub(crate) fn log_id(&self) -> Option<DirectoryId> {
         self.all.values().find_map(|member| member.log_id)
+    }
+
+    /// Whether the log is sealed.
+    pub(crate) fn seal(&self) -> Option<QuorumSeal> {
+        self.all.values().find_map(|member| member.seal)
     }
 }
 

@@ -33,6 +33,28 @@ pub(crate) struct MemberAddress {
     pub(crate) directory_id: Option<DirectoryId>,
     /// The log's own id: the first leader names it, and every member has it, so that it is there whoever goes.
     pub(crate) log_id: Option<DirectoryId>,
+    /// Whether anybody may act on this log; the same for every member.
+    pub(crate) seal: Option<QuorumSeal>,
+}
+
+/// Why nobody may act on a log any more. It is part of the membership, so that every later leader knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuorumSeal {
+    /// A rollback was begun: whoever leads next may finish it, and nothing else.
+    RollbackBegun,
+    /// It is done.
+    RolledBack,
+}
+
+impl QuorumSeal {
+    const ALL: [Self; 2] = [Self::RollbackBegun, Self::RolledBack];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::RollbackBegun => "rollback-begun",
+            Self::RolledBack => "rolled-back",
+        }
+    }
 }
 
 impl MemberAddress {
@@ -53,19 +75,19 @@ impl From<String> for MemberAddress {
         let mut parts = text.split(' ');
         let address = parts.next().unwrap_or_default().to_owned();
         let mut id = || parts.next()?.parse::<Uuid>().ok().map(DirectoryId);
-        Self { address, directory_id: id(), log_id: id() }
+        let (directory_id, log_id) = (id(), id());
+        let seal = parts.next().and_then(|word| QuorumSeal::ALL.into_iter().find(|seal| seal.word() == word));
+        Self { address, directory_id, log_id, seal }
     }
 }
 
 impl fmt::Display for MemberAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.address)?;
-        match (self.directory_id, self.log_id) {
-            (None, None) => Ok(()),
-            (Some(directory), None) => write!(f, " {directory}"),
-            (None, Some(log)) => write!(f, " - {log}"),
-            (Some(directory), Some(log)) => write!(f, " {directory} {log}"),
-        }
+        let id = |id: Option<DirectoryId>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+        let parts = [id(self.directory_id), id(self.log_id), self.seal.map_or("-", QuorumSeal::word).to_owned()];
+        let known = parts.iter().rposition(|part| part != "-").map_or(0, |last| last + 1);
+        parts.iter().take(known).try_for_each(|part| write!(f, " {part}"))
     }
 }
 
@@ -101,8 +123,12 @@ mod tests {
     #[test]
     fn a_members_text_says_where_it_is_which_directory_it_has_and_of_which_log_it_is() {
         let id = |number| DirectoryId(Uuid::from_u64_pair(1, number));
-        let member =
-            |address: &str, directory_id, log_id| MemberAddress { address: address.into(), directory_id, log_id };
+        let member = |address: &str, directory_id, log_id| MemberAddress {
+            address: address.into(),
+            directory_id,
+            log_id,
+            seal: None,
+        };
         for (member, text) in [
             (MemberAddress::default(), String::new()),
             (MemberAddress::at("h:1"), "h:1".to_owned()),
@@ -110,6 +136,14 @@ mod tests {
             (member("h:1", None, Some(id(3))), format!("h:1 - {}", id(3))),
             (member("", None, Some(id(3))), format!(" - {}", id(3))),
             (member("h:1", Some(id(2)), Some(id(3))), format!("h:1 {} {}", id(2), id(3))),
+            (
+                MemberAddress { seal: Some(QuorumSeal::RollbackBegun), ..member("h:1", None, Some(id(3))) },
+                format!("h:1 - {} rollback-begun", id(3)),
+            ),
+            (
+                MemberAddress { seal: Some(QuorumSeal::RolledBack), ..member("h:1", Some(id(2)), Some(id(3))) },
+                format!("h:1 {} {} rolled-back", id(2), id(3)),
+            ),
         ] {
             assert_eq!(String::from(member.clone()), text);
             assert_eq!(MemberAddress::from(text), member);

@@ -189,3 +189,38 @@ async fn what_the_leader_holds_all_hold() {
     }
     assert!(held > Offset(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_sealed_log_whoever_acts_goes_on_and_no_later_leader_begins() {
+    use metadata_core::log::MetadataLog as _;
+    use store_kraft::QuorumSeal;
+
+    let mut quorum = Quorum::of_three().await;
+    let (leader, epoch) = quorum.leader().await;
+    leader.set_seal(Some(QuorumSeal::RollbackBegun)).await.unwrap();
+    make_topics(&leader, epoch, 0..3).await;
+    for (id, log) in quorum.logs() {
+        until("it is known to all", || log.seal() == Some(QuorumSeal::RollbackBegun)).await;
+        assert_eq!(log.set_seal(None).await.is_ok(), id == leader.options().node_id, "only the leader opens it");
+        leader.set_seal(Some(QuorumSeal::RollbackBegun)).await.unwrap();
+    }
+    let own = leader.options().node_id;
+    drop(leader);
+    quorum.stop(own).await;
+    let others: Vec<_> = quorum.logs().map(|(id, _)| id).collect();
+    let next = || {
+        let leads = |id: &&NodeId| quorum.log(**id).quorum().leader == Some(**id);
+        others.iter().find(leads).copied()
+    };
+    until("another leads", || next().is_some()).await;
+    let log = quorum.log(next().unwrap());
+    let now = log.leadership(None).await.unwrap();
+    assert!(!now.active && log.seal() == Some(QuorumSeal::RollbackBegun));
+    let error = log.append(one_topic(log, now.epoch, 9)).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::NotApplied, "{error}");
+
+    log.set_seal(None).await.unwrap();
+    let (leader, epoch) = quorum.leader().await;
+    make_topics(&leader, epoch, 3..5).await;
+    assert!(has_topic(&leader, 2));
+}

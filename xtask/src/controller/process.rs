@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use broker_registry::{OperatorsSettings, Service};
@@ -33,13 +34,13 @@ use super::compare::{Compared, Showing, compare, context, estimate};
 use super::data_dir::{DataDir, who_holds};
 use super::fate::Fate;
 use super::measured::Measured;
-use super::quorum::{QuorumReport, lead, members_unchanged, why_nobody_leads};
+use super::quorum::{QuorumReport, lead, members_unchanged, why_nobody_acts, why_nobody_leads};
 use super::refusal::reasons_of;
 use super::report::{
     BrokerReport, ClaimReport, ControllerReport, CopyReport, FinalizeReport, GateReport, StatusReport, SyncedReport,
     UnreadyReport, VerifyReport,
 };
-use super::rollback::Over;
+use super::rollback::{Over, follow_seal};
 use super::seal::Seal;
 use super::secret::{check_secret, secret_of};
 use crate::change::Change;
@@ -154,6 +155,8 @@ pub struct Controller {
     pub(super) connector: Arc<dyn ZkConnector>,
     /// How a rollback ended, once one has.
     pub(super) over: watch::Sender<Over>,
+    /// Whether this controller itself rolls back.
+    pub(super) rolling_back: Arc<AtomicBool>,
     settings: ZkSettings,
     pub(super) fate: Option<Arc<Fate>>,
 }
@@ -242,6 +245,9 @@ impl Controller {
         let running = Mutex::new(Some(tokio::spawn(migration.run())));
         let gate = Gate::over(&log.image(), DivergenceBudget::default());
         let over = watch::Sender::new(None);
+        let rolling_back = Arc::new(AtomicBool::new(false));
+        let sealed = follow_seal(Arc::clone(&log), data_dir.path.clone(), over.clone(), Arc::clone(&rolling_back));
+        drop(tokio::spawn(sealed));
         let entrance = Entrance::new(gate.clone(), over.subscribe());
         let (status, followed) = (handle.watch(), Arc::<KraftLog>::clone(&log));
         // Ends with the migration or the log.
@@ -260,6 +266,7 @@ impl Controller {
             data_dir,
             connector,
             over,
+            rolling_back,
             settings,
             fate,
         })
@@ -342,7 +349,7 @@ impl Controller {
         let report = StatusReport {
             driver_state: status.state.to_string(),
             migration_state: image.zk_migration_state().to_string(),
-            reason: status.reason.clone().or_else(|| why_nobody_leads(&quorum)),
+            reason: why_nobody_acts(self.log.seal()).or(status.reason.clone()).or_else(|| why_nobody_leads(&quorum)),
             decision: status.decision.map(|decision| decision.to_string()),
             warnings: status.warnings.clone(),
             since_ms: Some(self.chronicle.since_ms()),

@@ -9,7 +9,7 @@ use metadata_core::error::{Error, ErrorKind, Outcome};
 use metadata_core::id::NodeId;
 use metadata_core::log::MetadataLog as _;
 use serde::{Deserialize, Serialize};
-use store_kraft::{KraftLog, QuorumMember, QuorumStatus};
+use store_kraft::{KraftLog, QuorumMember, QuorumSeal, QuorumStatus};
 use tokio::time::timeout;
 
 use super::data_dir::DataDir;
@@ -102,6 +102,17 @@ impl QuorumReport {
     }
 }
 
+/// What is to be said of a log that a rollback has sealed.
+pub(super) fn why_nobody_acts(seal: Option<QuorumSeal>) -> Option<String> {
+    seal.map(|seal| match seal {
+        QuorumSeal::RollbackBegun => {
+            "a rollback was begun and is not known to be done: run `rollback` again, it does the rest"
+        }
+        QuorumSeal::RolledBack => "rolled back: use a fresh --data-dir for a new migration",
+    })
+    .map(str::to_owned)
+}
+
 /// Why nobody leads, if nobody does and that is worth a word.
 pub(super) fn why_nobody_leads(status: &QuorumStatus) -> Option<String> {
     if status.leader.is_some() {
@@ -148,6 +159,19 @@ pub(super) async fn lead(log: &KraftLog) -> Result<(), Failure> {
             .why(format!("it was waited for {} s", LEADER_WITHIN.as_secs()))
             .next("start the controllers that are missing, or mend the network between them, then try again")),
     }
+}
+
+/// Waits until the controller of `log` leads, and returns whether it acts: on a log that a rollback has sealed no leader does, and
+/// yet it is the one to ask.
+///
+/// # Errors
+/// As [`lead`].
+pub(super) async fn leads(log: &KraftLog) -> Result<bool, Failure> {
+    let now = log.leadership(None).await?;
+    if log.seal().is_some() && now.leader == Some(log.options().node_id) {
+        return Ok(now.active);
+    }
+    lead(log).await.map(|()| true)
 }
 
 fn led_by(leader: NodeId, quorum: &QuorumStatus) -> Failure {

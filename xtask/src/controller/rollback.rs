@@ -1,22 +1,27 @@
 //! The rollback of a data directory: by the controller that holds it, or by a process that opens it for that alone.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use metadata_core::brokers::AssignedReplicas as _;
 use metadata_core::error::{Error, ErrorKind, Outcome};
+use metadata_core::give_back::{GiveBackPlan, RollbackKeeper};
 use metadata_core::log::MetadataLog as _;
 use metadata_core::metadata_version::MetadataVersion;
 use metadata_core::record::ZkMigrationState;
 use migration::MigrationHandle;
 use migration::rollback::{RollbackOptions, RollbackPorts, plan_rollback, roll_back};
-use store_kraft::KraftLog;
+use store_kraft::{KraftLog, QuorumSeal};
 use store_zk::ZkStore;
+use tokio::sync::watch;
 
 use super::data_dir::DataDir;
 use super::fate::Fate;
 use super::process::{Controller, ControllerOptions, not_opened, zk_store};
+use super::quorum::leads;
 use super::rollback_report::{RollbackReport, Where};
 use super::seal::{Seal, SealKeeper};
 use crate::cli::Failure;
@@ -49,7 +54,7 @@ impl Work {
         order: RollbackOrder,
         fate: Option<&Arc<Fate>>,
     ) -> Self {
-        let keeper = Arc::new(SealKeeper::new(&data_dir.path));
+        let keeper = Arc::new(QuorumKeeper { own: SealKeeper::new(&data_dir.path), log: Arc::clone(&log) });
         let role = Arc::<ZkStore>::clone(&store);
         let place = Where {
             cluster_id: data_dir.cluster_id.clone(),
@@ -106,15 +111,20 @@ impl Controller {
     /// # Errors
     /// Blocked, damaged or failed; the migration goes on, unless it had copied nothing yet or ZooKeeper fell silent.
     pub async fn rollback(&self, order: RollbackOrder) -> Result<RollbackReport, Failure> {
+        let acts = leads(&self.log).await?;
         // A change that comes meanwhile would be acknowledged, and lost.
         let one_at_a_time = Arc::clone(&self.entrance.one_at_a_time).lock_owned().await;
         let (log, store) = (Arc::clone(&self.log), Arc::clone(&self.store));
-        let handle = Some(self.handle.clone());
+        // A leader that was elected in the middle of a rollback runs no migration: it only does the rest.
+        let handle = acts.then(|| self.handle.clone());
         let place = self.connector.describe();
         let work = Work::new(log, store, handle, &self.data_dir, place, order, self.fate.as_ref());
         let (over, status) = (self.over.clone(), self.watch());
+        let rolling_back = Arc::clone(&self.rolling_back);
+        rolling_back.store(!order.dry_run, Ordering::SeqCst);
         let working = tokio::spawn(async move {
             let result = work.run().await;
+            rolling_back.store(!order.dry_run && result.is_ok(), Ordering::SeqCst);
             match &result {
                 Ok(_) if !order.dry_run => drop(over.send_replace(Some(Ok(())))),
                 // The migration was stopped for it, and nothing starts it again here.
@@ -147,6 +157,73 @@ impl Controller {
             Ok(_) => Ok(()),
             Err(_) => std::future::pending().await,
         }
+    }
+}
+
+/// Keeps a rollback in the directory, and for all members of the quorum in its log: whoever leads next must not claim.
+#[derive(Debug)]
+struct QuorumKeeper {
+    own: SealKeeper,
+    log: Arc<KraftLog>,
+}
+
+impl QuorumKeeper {
+    async fn tell(&self, seal: Option<QuorumSeal>) -> metadata_core::error::Result<()> {
+        // The directory of the only member is sealed by its own file.
+        if self.log.quorum().members.len() > 1 { self.log.set_seal(seal).await } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl RollbackKeeper for QuorumKeeper {
+    async fn is_sealed(&self) -> metadata_core::error::Result<bool> {
+        Ok(self.own.is_sealed().await? || self.log.seal() == Some(QuorumSeal::RolledBack))
+    }
+
+    async fn begin(&self, plan: &GiveBackPlan) -> metadata_core::error::Result<()> {
+        self.own.begin(plan).await?;
+        self.tell(Some(QuorumSeal::RollbackBegun)).await
+    }
+
+    async fn abandon(&self) -> metadata_core::error::Result<()> {
+        self.tell(None).await?;
+        self.own.abandon().await
+    }
+
+    async fn seal(&self, plan: &GiveBackPlan) -> metadata_core::error::Result<()> {
+        self.tell(Some(QuorumSeal::RolledBack)).await?;
+        self.own.seal(plan).await
+    }
+}
+
+/// Follows the seal of the log. When another member has rolled back, this directory is sealed too, and there is nothing left to
+/// control.
+pub(super) async fn follow_seal(
+    log: Arc<KraftLog>,
+    data_dir: PathBuf,
+    over: watch::Sender<Over>,
+    rolling_back: Arc<AtomicBool>,
+) {
+    let mut known = log.seal();
+    loop {
+        if known == Some(QuorumSeal::RolledBack) {
+            if rolling_back.load(Ordering::SeqCst) {
+                // It is this one, which ends by itself.
+                return;
+            }
+            let sealed = tokio::task::spawn_blocking(move || SealKeeper::new(&data_dir).seal_after_another()).await;
+            if let Ok(Err(error)) = sealed {
+                tracing::error!(%error, "the data directory could not be sealed: do not start a controller in it again");
+            }
+            over.send_if_modified(|over| {
+                let first = over.is_none();
+                over.get_or_insert(Ok(()));
+                first
+            });
+            return;
+        }
+        let Ok(now) = log.seal_changed(known).await else { return };
+        known = now;
     }
 }
 

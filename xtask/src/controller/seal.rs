@@ -201,6 +201,22 @@ impl SealKeeper {
         .with_source(error)
     }
 
+    /// Seals the directory of a controller whose quorum another one has rolled back. What an attempt of its own kept stays. It
+    /// blocks on the disk.
+    pub(super) fn seal_after_another(&self) -> Result<()> {
+        let now = now_ms();
+        let fresh = || Seal {
+            version: VERSION,
+            begun_ms: now,
+            done_ms: None,
+            stage: "BY_ANOTHER_CONTROLLER".to_owned(),
+            raised_to: None,
+            kept: Vec::new(),
+        };
+        let seal = self.present()?.unwrap_or_else(fresh);
+        if seal.is_done() { Ok(()) } else { self.write(&Seal { done_ms: Some(now), ..seal }) }
+    }
+
     fn seal_of(&self, plan: &GiveBackPlan) -> Result<Seal> {
         let fresh = || Seal {
             version: VERSION,

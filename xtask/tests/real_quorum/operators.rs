@@ -1,8 +1,11 @@
 //! What operators do with a quorum: flags that differ, voters that come and go.
 
-use metadata_core::id::NodeId;
+use std::time::Duration;
 
-use super::trio::{IDS, Trio};
+use metadata_core::id::NodeId;
+use xtask::controller::RollbackOrder;
+
+use super::trio::{IDS, PATIENCE, Trio};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_migration_begins_when_all_voters_have_the_flag_and_the_same_zookeeper() {
@@ -57,4 +60,33 @@ async fn a_voter_is_taken_out_and_the_rest_goes_on() {
     trio.stop(gone).await;
     trio.make(leader, "afterwards").await.unwrap();
     trio.settles().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_rollback_no_controller_of_the_quorum_claims_again() {
+    let trio = Trio::dual_writing(433).await;
+    let leader = trio.leader().await;
+    trio.make(leader, "before").await.unwrap();
+    let follower = IDS.into_iter().find(|id| *id != leader).unwrap();
+    let order = RollbackOrder { dry_run: false, election_max: Duration::from_secs(1) };
+    let error = trio.of(follower).rollback(order).await.unwrap_err();
+    assert!(error.to_string().contains("does not lead"), "{error}");
+    let report = trio.of(leader).rollback(order).await.unwrap();
+    assert!(report.rolled_back && report.wrote, "{report:#?}");
+    // The others hear of it, and end as it does.
+    for id in IDS {
+        tokio::time::timeout(PATIENCE, trio.of(id).over()).await.unwrap().unwrap();
+    }
+    let session = trio.session().await;
+    for path in ["/migration", "/controller"] {
+        assert!(session.exists(path).await.unwrap().is_none(), "{path}");
+    }
+    let epoch = session.get_data("/controller_epoch").await.unwrap().stat.version;
+    let trio = trio.stopped().await;
+    for id in IDS {
+        let refused = trio.refused(id).await;
+        assert_eq!(refused.exit().code(), 3, "{refused}");
+        assert!(refused.to_string().contains("no controller may start"), "{refused}");
+    }
+    assert_eq!(session.get_data("/controller_epoch").await.unwrap().stat.version, epoch, "nobody claimed");
 }

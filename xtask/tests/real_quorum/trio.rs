@@ -8,6 +8,7 @@ use std::time::Duration;
 use metadata_core::id::NodeId;
 use metadata_core::metadata_version::MetadataVersion;
 use store_kraft::{PeerOptions, QuorumTimeouts};
+use store_zk::client::ZkSession;
 use store_zk::client::config::{Properties, ZkClientConfig, ZkSettings};
 use store_zk::testkit::proxy::FaultProxy;
 use store_zk::testkit::server::{ServerOptions, ZkServer};
@@ -140,6 +141,28 @@ impl Trio {
 
     pub(crate) async fn stop(&mut self, id: NodeId) {
         self.controllers.remove(&id).unwrap().stop().await.unwrap();
+    }
+
+    /// Stops all, however they are.
+    pub(crate) async fn stopped(mut self) -> Self {
+        for (_, controller) in std::mem::take(&mut self.controllers) {
+            controller.stop().await.unwrap();
+        }
+        self
+    }
+
+    /// Why a controller does not start.
+    pub(crate) async fn refused(&self, id: NodeId) -> Failure {
+        let path = self.folder.path().join(format!("controller-{id}"));
+        let dir = DataDir::prepare(&path, id, &self.cluster_id, MetadataVersion::V3_9_IV0).unwrap();
+        match Controller::start(self.options(id), dir).await {
+            Ok(_) => panic!("it starts"),
+            Err(failure) => failure,
+        }
+    }
+
+    pub(crate) async fn session(&self) -> Arc<dyn ZkSession> {
+        self.settings.client.connector().unwrap().connect().await.unwrap()
     }
 
     pub(crate) fn of(&self, id: NodeId) -> &Controller {
