@@ -448,6 +448,12 @@ pub(crate) fn in_log(marker: &Marker, extent: &metadata_core::leadership::LogExt
         match extent.epoch_at(last) {
             Some(epoch) if epoch == marker.position.epoch => {}
             Some(epoch) => return Err(ahead(format!("but in our log offset {last} is of epoch {epoch}"))),
+            // A log that began anew with a snapshot can't be compared there, and is not behind. Whoever goes on finds no image to
+            // go on from, and syncs everything.
+            None if extent
+                .epochs
+                .first()
+                .is_some_and(|(first, start)| last < *start && marker.position.epoch <= *first) => {}
             None => return Err(ahead(format!("but our log ends before offset {}", extent.end_offset))),
         }
     }

@@ -310,3 +310,29 @@ fn every_refusal_names_the_next_step_or_the_reason() {
         assert!(text.contains(part), "{text}");
     }
 }
+
+/// A log that begins with a snapshot, as one has that was filled by others, does not reach back to where ZooKeeper is.
+#[test]
+fn a_marker_from_before_the_logs_beginning_is_not_ahead_of_it() {
+    let log = |epoch, start| {
+        let epochs = vec![(KRaftLeaderEpoch(epoch), Offset(start))];
+        Expected::Log(LogExtent { epochs, end_offset: Offset(200), ..LogExtent::default() })
+    };
+    let table = [
+        // The marker is of epoch 2, up to offset 150.
+        (log(2, 151), Ok(AfterClaim::Resume)),
+        (log(3, 180), Ok(AfterClaim::Resume)),
+        (log(2, 150), Ok(AfterClaim::Resume)),
+        // There the log is of an older epoch, or of a newer one: another branch.
+        (log(1, 180), Err(ErrorKind::Corrupt)),
+        (log(3, 150), Err(ErrorKind::Corrupt)),
+        (log(1, 100), Err(ErrorKind::Corrupt)),
+    ];
+    for (log, expected) in table {
+        let shown = format!("{log:?}");
+        assert_eq!(kind(decide(facts(None, Some(marker(Some(150)))), &log)), expected, "{shown}");
+    }
+    let Expected::Log(nothing) = log(2, 0) else { unreachable!() };
+    let nothing = Expected::Log(LogExtent { epochs: Vec::new(), end_offset: Offset(0), ..nothing });
+    assert_eq!(kind(decide(facts(None, Some(marker(Some(150)))), &nothing)), Err(ErrorKind::Corrupt));
+}

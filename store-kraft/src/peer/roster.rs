@@ -291,20 +291,26 @@ impl Roster {
         }
     }
 
-    /// Notes that a controller sent something.
-    pub(super) fn heard(&self, id: NodeId, incarnation: u64) {
-        self.note(&mut self.state(), id, incarnation, Instant::now());
+    /// Notes that a controller sent something. Returns whether it is the process that is known by this id now: one that slept while
+    /// another took its id, on a copy of its directory say, is not listened to when it wakes up.
+    pub(super) fn heard(&self, id: NodeId, incarnation: u64) -> bool {
+        let mut state = self.state();
+        let now = Instant::now();
+        let other = state.heard.get(&id).filter(|heard| heard.incarnation != incarnation);
+        if other.is_some_and(|heard| now.duration_since(heard.at) < ALIVE) {
+            return false;
+        }
+        self.note(&mut state, id, incarnation, now);
+        true
     }
 
     /// Notes what a controller said of itself.
     pub(super) fn announced(&self, id: NodeId, incarnation: u64, announced: Announced) {
-        {
-            let mut state = self.state();
-            let now = Instant::now();
-            self.note(&mut state, id, incarnation, now);
-            if let Some(heard) = state.heard.get_mut(&id) {
-                heard.announced = Some((announced, now));
-            }
+        if !self.heard(id, incarnation) {
+            return;
+        }
+        if let Some(heard) = self.state().heard.get_mut(&id) {
+            heard.announced = Some((announced, Instant::now()));
         }
         self.tell();
     }
@@ -482,6 +488,8 @@ mod tests {
         assert!(matches!(one.greeted(&successor).await, Err(Refusal::Twin(NodeId(2)))), "both are alive");
         tokio::time::advance(ALIVE).await;
         one.greeted(&successor).await.unwrap();
+        assert!(!one.heard(NodeId(2), 1), "the one that slept wakes up");
+        assert!(one.heard(NodeId(2), 2));
         drop(connection);
         assert_eq!(one.connections(NodeId(2)), 0);
     }
@@ -508,6 +516,7 @@ mod tests {
         assert!(of_two().announced.is_none() && of_two().silent.is_zero());
         // A new process has said nothing.
         one.announced(NodeId(2), 1, Announced::new(&announcement, Default::default(), None));
+        tokio::time::advance(ALIVE).await;
         one.heard(NodeId(2), 5);
         assert!(of_two().announced.is_none());
     }

@@ -132,7 +132,9 @@ impl Answering {
                 Ok(Err(error)) => return Err(error.into()),
             };
             let request: Request = codec::decode(Kind::PeerRequest, &request)?;
-            self.roster.heard(id, other.incarnation);
+            if !self.roster.heard(id, other.incarnation) {
+                return Err(Refusal::Twin(id).into());
+            }
             if !self.roster.speaks_with(id) {
                 return Err(Refusal::NoMember(id).into());
             }
