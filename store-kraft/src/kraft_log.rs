@@ -39,6 +39,7 @@ use crate::quorum::machine::{Failed, Machine};
 use crate::quorum::members::Members;
 use crate::quorum::proposal::{ProposedBatch, ProposedTxn};
 use crate::quorum::propose::{Arriving, Waiting, active_epoch, fenced, now};
+use crate::quorum::recent::RecentImages;
 use crate::quorum::status::{QuorumMember, QuorumStatus};
 use crate::quorum::types::{QuorumSeal, Raft, StoredMembership};
 use crate::quorum::view::View;
@@ -64,6 +65,7 @@ pub struct KraftLog {
     recovery: Recovery,
     segments: Arc<Segments>,
     view: watch::Receiver<View>,
+    recent: Arc<RecentImages>,
     leadership: watch::Receiver<LeaderAndEpoch>,
     /// Gone once the log is shut down.
     appends: Mutex<Option<mpsc::UnboundedSender<Arriving>>>,
@@ -138,6 +140,7 @@ impl KraftLog {
             recovery,
             segments,
             view,
+            recent,
             leadership,
             appends,
             raft,
@@ -159,6 +162,7 @@ impl KraftLog {
             recovery,
             segments,
             view,
+            recent,
             leadership,
             appends: Mutex::new(Some(appends)),
             raft,
@@ -618,6 +622,9 @@ impl MetadataLog for KraftLog {
         };
         if image.position().end_offset <= end_offset {
             return Ok(Some(image));
+        }
+        if let Some(recent) = self.recent.at_most(end_offset).filter(|recent| recent.position().end_offset >= start) {
+            return Ok(Some(recent));
         }
         let dir = self.layout.partition();
         let load = move || {

@@ -40,6 +40,7 @@ use crate::quorum::lead::Leading;
 use crate::quorum::machine::{Limits, Machine, MachineParts};
 use crate::quorum::members::Members;
 use crate::quorum::propose::{Arriving, Proposer};
+use crate::quorum::recent::RecentImages;
 use crate::quorum::types::{MemberAddress, Raft, RaftNodeId, raft_id};
 use crate::quorum::view::View;
 use crate::raftlog::{self, Opened, RaftLogStore};
@@ -78,6 +79,7 @@ pub(crate) struct Running {
     pub(crate) recovery: Recovery,
     pub(crate) segments: Arc<Segments>,
     pub(crate) view: watch::Receiver<View>,
+    pub(crate) recent: Arc<RecentImages>,
     pub(crate) leadership: watch::Receiver<LeaderAndEpoch>,
     pub(crate) appends: mpsc::UnboundedSender<Arriving>,
     pub(crate) raft: Raft,
@@ -452,7 +454,18 @@ async fn start(
         retention: options.retention_bytes,
         hold: options.hold_bytes,
     };
-    let parts = MachineParts { state, disk, layout: layout.clone(), limits, view, health: health.clone(), lock };
+    let recent = Arc::new(RecentImages::default());
+    let (layout_there, recent_there) = (layout.clone(), Arc::clone(&recent));
+    let parts = MachineParts {
+        state,
+        disk,
+        layout: layout_there,
+        limits,
+        view,
+        recent: recent_there,
+        health: health.clone(),
+        lock,
+    };
     let (machine, thread) = match Machine::start(parts) {
         Ok(started) => started,
         Err(error) => {
@@ -533,6 +546,7 @@ async fn start(
         recovery,
         segments,
         view: view_receiver,
+        recent,
         leadership: leadership_receiver,
         appends,
         raft,

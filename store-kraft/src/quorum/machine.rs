@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::apply::{ApplyError, SnapshotBase, StateMachine};
 use super::proposal::Applied;
+use super::recent::RecentImages;
 use super::types::{Entry, LogId, Payload, StorageError, StoredMembership, node_id};
 use super::view::View;
 use crate::disk::{Disk, DiskError, DiskResult, During};
@@ -84,6 +85,7 @@ pub(crate) struct MachineParts {
     pub(crate) layout: Layout,
     pub(crate) limits: Limits,
     pub(crate) view: watch::Sender<View>,
+    pub(crate) recent: Arc<RecentImages>,
     pub(crate) health: Health,
     /// Kept by the thread, so that nobody else opens the directory while it still writes.
     pub(crate) lock: Arc<DirectoryLock>,
@@ -109,6 +111,7 @@ impl Machine {
             layout: parts.layout,
             limits: parts.limits,
             view: parts.view,
+            recent: parts.recent,
             health: parts.health,
             failure: Arc::clone(&machine.failure),
             kept_from,
@@ -189,6 +192,7 @@ struct Worker {
     layout: Layout,
     limits: Limits,
     view: watch::Sender<View>,
+    recent: Arc<RecentImages>,
     health: Health,
     failure: Arc<OnceLock<Stopped>>,
     /// From here on (inclusive) there are all batches and an image to replay them on.
@@ -324,6 +328,7 @@ impl Worker {
     }
 
     fn install(&mut self, snapshot: StoredSnapshot, image: MetadataImage) -> Result<(), ApplyError> {
+        self.recent.clear();
         self.state.install(snapshot, image);
         self.save()?;
         self.state.log.remove_replaced()?;
@@ -336,6 +341,7 @@ impl Worker {
     /// Holds the log for a store that lags behind. The first hold is saved at once, later ones with the next sidecar: an
     /// older one keeps more.
     fn hold(&mut self, offset: Offset) -> Result<(), ApplyError> {
+        self.recent.forget_before(offset);
         let first = self.state.hold.replace(offset).is_none();
         if first {
             self.save()?;
@@ -388,6 +394,7 @@ impl Worker {
 
     fn publish(&self) {
         let image = self.state.image().clone();
+        self.recent.keep(&image);
         let log = &self.state.log;
         let (epochs, began) = (log.epochs().as_slice().to_vec(), log.began().clone());
         let extent = LogExtent { epochs, end_offset: log.end(), began };

@@ -52,6 +52,7 @@ fn built(disk: Disk, health: Health) -> (tempfile::TempDir, RaftLogStore, Machin
         layout,
         limits: Limits { sidecar_every: 1, snapshot_every: 1 << 20, retention: 1 << 20, hold: 1 << 20 },
         view: watch::Sender::new(View::default()),
+        recent: Arc::default(),
         health,
         lock,
     };

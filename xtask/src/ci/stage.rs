@@ -43,7 +43,7 @@ pub(crate) enum Stage {
     Docs,
     /// Every test, as `cargo xtask test` runs them
     Tests,
-    /// `cargo xtask demo` on a small cluster finds no divergence
+    /// `cargo xtask demo` on a small cluster, and with three controllers whose leaders are killed, finds no divergence
     Demo,
     /// `cargo xtask chaos`: a few random kills, one at each step of a migration, two rivals, and no divergence in the end
     Chaos,
@@ -97,7 +97,7 @@ pub(super) async fn run_stage(
         Stage::Features => features().await,
         Stage::Docs => docs().await,
         Stage::Tests => tests(shell, interrupt).await,
-        Stage::Demo => without_divergence(&DEMO).await,
+        Stage::Demo => demos().await,
         Stage::Chaos => chaos().await,
         Stage::Sim => simulation().await,
         Stage::Interop => interop().await,
@@ -204,8 +204,22 @@ async fn tests(shell: &Shell, interrupt: &Interrupt) -> End {
     }
 }
 
-/// Small, but with everything in it.
-const DEMO: [&str; 7] = ["demo", "--topics", "50", "--partitions-per-topic", "3", "--changes", "50"];
+/// Small, but with everything in it; and with three controllers, large enough for the leader to be killed in the copy.
+const DEMOS: [&[&str]; 2] = [
+    &["demo", "--topics", "50", "--partitions-per-topic", "3", "--changes", "50"],
+    &["demo", "--controllers", "3", "--kill-leader", "--repeat", "2"],
+];
+
+async fn demos() -> End {
+    let mut told = Vec::new();
+    for arguments in DEMOS {
+        match without_divergence(arguments).await {
+            End::Passed(counts) => told.push(counts),
+            end => return end,
+        }
+    }
+    End::Passed(told.join("; with three controllers: "))
+}
 
 const CHAOS: [[&str; 7]; 3] = [
     ["chaos", "--topics", "50", "--partitions-per-topic", "3", "--kills", "2"],
