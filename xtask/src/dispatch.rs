@@ -10,8 +10,8 @@ use crate::cli::{Exit, Failure, Outcome, Shell, VerbResult, start_logging};
 use crate::codegen;
 use crate::rivals::{DriverArgs, run_driver};
 use crate::verb::{
-    bless, change, chaos, ci, demo, dump_log, export, finalize, fix, interop, migrate, rollback, seed, sim, status,
-    test, verify, zookeeper,
+    bench, bless, change, chaos, ci, demo, dump_log, export, finalize, fix, interop, migrate, rollback, seed, sim,
+    status, test, verify, zookeeper,
 };
 
 /// Builds, checks and drives the migration from ZooKeeper to KRaft.
@@ -58,6 +58,8 @@ enum Verb {
     Sim(sim::Args),
     /// Have Apache Kafka judge what we write, and read what it wrote
     Interop(interop::Args),
+    /// Measure the log against the bare disk, and a takeover in a large cluster against one in a small cluster
+    Bench(bench::Args),
     /// Run every test, and account for each
     Test(test::Args),
     /// Run every check, and write nothing
@@ -92,6 +94,7 @@ impl Verb {
             Self::Chaos(_) => "chaos",
             Self::Sim(_) => "sim",
             Self::Interop(_) => "interop",
+            Self::Bench(_) => "bench",
             Self::Test(_) => "test",
             Self::Ci(_) => "ci",
             Self::Fix => "fix",
@@ -117,6 +120,7 @@ impl Verb {
             Self::Chaos(args) => on_tokio(chaos::run(args, shell)),
             Self::Sim(args) => sim::run(&args, shell),
             Self::Interop(args) => on_tokio(interop::run(args, shell)),
+            Self::Bench(args) => on_tokio(bench::run(args, shell)),
             Self::Test(args) => on_tokio(test::run(args, shell)),
             Self::Ci(args) => on_tokio(ci::run(args, shell)),
             Self::Fix => fix::run(shell),

@@ -8,6 +8,7 @@
 //! - [`export`] turns a stopped cluster into directories that KRaft starts from;
 //! - [`kafka`] is Apache Kafka itself: real releases, their servers and tools;
 //! - [`interop`] has Kafka judge what we write, and reads what Kafka wrote;
+//! - `bench` measures the log and the takeover;
 //! - [`rivals`] has several controllers fight over one ZooKeeper, each a process;
 //! - `codegen` writes the record types of `metadata-core`, `fragment` the generated parts of the documents;
 //! - `sim` runs several controllers in virtual time, and breaks what can break;
@@ -16,6 +17,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod bench;
 mod cargo;
 pub mod change;
 mod ci;

@@ -22,6 +22,8 @@ pub(super) const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub enum Request {
     /// How it is. Answered at once, in every state.
     Status,
+    /// The same in a few figures, at a cost that does not grow with the cluster: to be asked often.
+    Health,
     /// Make a change.
     Change {
         /// Which.

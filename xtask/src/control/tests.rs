@@ -22,7 +22,7 @@ struct Echo;
 impl Handler for Echo {
     async fn handle(&self, request: Request, reporter: &Reporter) -> Result<Value, Failure> {
         match request {
-            Request::Status => Ok(json!({"state": "DUAL_WRITE"})),
+            Request::Status | Request::Health => Ok(json!({"state": "DUAL_WRITE"})),
             Request::Change { change } => Ok(json!(format!("{change:?}"))),
             Request::Random { count, .. } => {
                 reporter.report(count / 2, Some(count), "changes");
@@ -161,6 +161,7 @@ async fn too_many_at_once_are_told_to_come_later() {
 fn requests_survive_the_way_and_errors_quote_no_secrets() {
     for request in [
         Request::Status,
+        Request::Health,
         Request::Change { change: Change::DeleteTopic { name: "t".into() } },
         Request::Random { count: 3, seed: u64::MAX },
         Request::Finalize { despite_brokers: true },

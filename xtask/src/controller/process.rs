@@ -148,7 +148,7 @@ pub struct Controller {
     pub(super) store: Arc<ZkStore>,
     measured: Arc<Measured>,
     pub(super) handle: MigrationHandle,
-    chronicle: Chronicle,
+    pub(super) chronicle: Chronicle,
     running: Mutex<Option<JoinHandle<metadata_core::error::Result<()>>>>,
     pub(super) entrance: Entrance,
     pub(super) data_dir: DataDir,

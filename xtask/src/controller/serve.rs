@@ -21,6 +21,7 @@ impl Handler for Controller {
     async fn handle(&self, request: Request, reporter: &Reporter) -> Result<Value, Failure> {
         match request {
             Request::Status => to_value(self.status().await),
+            Request::Health => to_value(self.health()),
             Request::Change { change } => to_value(self.change(&change).await?),
             Request::Random { count, seed } => to_value(self.random_changes(count, seed, reporter).await?),
             Request::AddVoter { id, address } => to_value(self.add_voter(NodeId(id), &address).await?),

@@ -1,5 +1,6 @@
 //! One module a verb: its flags, and what it does with them.
 
+pub(crate) mod bench;
 pub(crate) mod bless;
 pub(crate) mod change;
 pub(crate) mod chaos;

@@ -109,7 +109,7 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
 }
 
 /// Writes a blueprint into the empty path of a ZooKeeper, with progress.
-pub(super) async fn write_seed(
+pub(crate) async fn write_seed(
     blueprint: &Blueprint,
     zookeeper: &ZooKeeper,
     interrupt: &Interrupt,
@@ -201,7 +201,7 @@ fn write_file(file: &Path, content: &[u8]) -> Result<(), Failure> {
 }
 
 /// What the other verbs need to know of this cluster.
-pub(super) fn properties(connect: &str) -> String {
+pub(crate) fn properties(connect: &str) -> String {
     format!(
         "# Written by `cargo xtask seed`. The secret is the seed's own and protects nothing.\n\
          zookeeper.connect={connect}\n\
