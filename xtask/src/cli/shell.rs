@@ -44,20 +44,20 @@ impl Shell {
         if self.json {
             self.note(line);
         } else {
-            print(&mut io::stdout().lock(), &line);
+            print(&mut io::stdout(), line);
         }
     }
 
     /// A remark on the way: on stderr.
     pub fn note(&self, line: impl Display) {
-        print(&mut io::stderr().lock(), &line);
+        print(&mut io::stderr(), line);
     }
 
     /// The object of `--json`, on stdout: `ok` and the fields, and `verb` and `seconds`, which every object has. Without
     /// `--json` it prints nothing.
     pub fn object(&self, ok: bool, fields: Fields) {
         if self.json {
-            print(&mut io::stdout().lock(), &object(&self.verb, ok, self.started.elapsed().as_secs_f64(), fields));
+            print(&mut io::stdout(), object(&self.verb, ok, self.started.elapsed().as_secs_f64(), fields));
         }
     }
 
@@ -91,8 +91,12 @@ impl Shell {
 }
 
 /// Nobody may be reading any more (`xtask ... | head`), which is no reason to fail.
-fn print(stream: &mut impl Write, line: &dyn Display) {
-    let written = beside_the_bars(|| writeln!(stream, "{line}").and_then(|()| stream.flush()));
+///
+/// The bars come first and the stream after them, as for a line of the log: in another order two threads would wait for each
+/// other for ever. So nobody may have locked `stream`.
+fn print(stream: &mut impl Write, line: impl Display) {
+    let line = format!("{line}\n");
+    let written = beside_the_bars(|| stream.write_all(line.as_bytes()).and_then(|()| stream.flush()));
     drop(written);
 }
 
@@ -105,8 +109,28 @@ fn object(verb: &str, ok: bool, seconds: f64, mut fields: Fields) -> serde_json:
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
     use super::*;
     use crate::cli::{Failure, Outcome};
+
+    #[test]
+    fn a_remark_and_a_line_of_the_log_do_not_wait_for_each_other() {
+        let (done, is_done) = channel();
+        // Should they wait for each other, the threads are left to themselves.
+        std::thread::spawn(move || {
+            beside_the_bars(|| {
+                let (_begun, never) = channel::<()>();
+                std::thread::spawn(|| Shell::new("test", false).note("a remark"));
+                // Meanwhile the remark has come as far as it can.
+                _ = never.recv_timeout(Duration::from_millis(100));
+                _ = io::stderr().write_all(b"a line of the log\n");
+            });
+            _ = done.send(());
+        });
+        assert!(is_done.recv_timeout(Duration::from_secs(30)).is_ok(), "they wait for each other");
+    }
 
     #[test]
     fn every_object_has_ok_verb_and_seconds() {
