@@ -18,6 +18,9 @@ use crate::cli::Failure;
 /// For so long a verb waits for somebody to lead, as it waits at the gate.
 const LEADER_WITHIN: Duration = Duration::from_secs(30);
 
+/// A controller of which nothing was heard for so long is called silent, in milliseconds: what it said counts no more then.
+const SILENT_MS: u64 = 5_000;
+
 impl DataDir {
     /// The quorum of a directory that is not open: enough to compare, not to claim.
     pub fn quorum(&self) -> Arc<dyn Quorum> {
@@ -93,6 +96,9 @@ impl QuorumReport {
             let state = match (member.end_offset, member.lag_records, member.silent_ms) {
                 (Some(end), Some(0), _) => format!("log ends at {end}"),
                 (Some(end), Some(lag), _) => format!("log ends at {end}, {lag} records behind"),
+                (_, _, Some(silent @ ..SILENT_MS)) => {
+                    format!("heard of {silent} ms ago, and has not told where its log ends")
+                }
                 (_, _, Some(silent)) => format!("SILENT for {} s", silent / 1000),
                 _ => "was never heard of".to_owned(),
             };
@@ -227,6 +233,7 @@ mod tests {
             majority: true,
             members: vec![member(0, Some(40), 40), member(1, Some(30), 40), member(2, None, 40), member(3, None, 40)],
         };
+        let just_heard = MemberReport { silent_ms: Some(80), ..member(3, None, 40) };
         assert_eq!(
             report.lines(),
             [
@@ -237,6 +244,8 @@ mod tests {
                 "  controller 3 at h:3: SILENT for 7 s, does not vote",
             ]
         );
+        report.members[3] = just_heard;
+        assert!(report.lines()[4].contains("heard of 80 ms ago"), "{:?}", report.lines());
         (report.leader, report.majority) = (None, false);
         assert_eq!(report.lines()[0], "quorum: nobody leads; epoch 4; NO MAJORITY is heard of");
         report.members.truncate(1);
