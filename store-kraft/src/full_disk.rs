@@ -157,9 +157,14 @@ async fn a_voter_with_a_full_disk_stops_and_the_others_go_on() {
     for the_leader in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let ids = [NodeId(3000), NodeId(3001), NodeId(3002)];
+        // From below the range that outgoing connections get their ports from.
+        let mut free = (30_000..32_000u16).cycle().skip(usize::try_from(std::process::id() * 7 % 2_000).unwrap());
         let voters: BTreeMap<_, _> = ids
             .iter()
-            .map(|id| (*id, std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()))
+            .map(|id| {
+                let port = free.find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap();
+                (*id, format!("127.0.0.1:{port}"))
+            })
             .collect();
         let mut members = BTreeMap::new();
         for id in ids {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use metadata_core::id::{KRaftLeaderEpoch, NodeId, Offset, TopicId};
@@ -40,8 +41,18 @@ pub(crate) struct Quorum {
     pub(crate) tune: fn(&mut KraftLogOptions),
 }
 
+/// An address that is free now, from below the range that outgoing connections get theirs from: a controller that is stopped
+/// must find it free when it comes back.
 fn free_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // Processes begin at different places; within one, no port comes twice soon.
+        let offset = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + u16::try_from(offset % 20_000).unwrap();
+        if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().unwrap();
+        }
+    }
 }
 
 pub(crate) fn ids(ids: &[i32]) -> Vec<NodeId> {

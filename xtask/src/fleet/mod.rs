@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use metadata_core::id::NodeId;
+use store_zk::testkit::free_port;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::cli::{Failure, Voters};
@@ -57,19 +58,11 @@ impl Fleet {
     /// No free port, or a process can't be started.
     pub fn start(spec: FleetSpec) -> Result<Self, Failure> {
         let mut voters = BTreeMap::new();
-        let mut held = Vec::new();
         for id in &spec.ids {
-            // All are held until each has one, so that no two get the same.
-            let listener = std::net::TcpListener::bind("127.0.0.1:0");
-            let address = listener.and_then(|listener| {
-                let address = listener.local_addr()?;
-                held.push(listener);
-                Ok(address)
-            });
-            let address = address.map_err(|error| Failure::failed("there is no free port").because(&error))?;
-            voters.insert(*id, address.to_string());
+            // None that an outgoing connection may take, also while a controller is down.
+            let port = free_port().map_err(|error| Failure::failed("there is no free port").because(&error))?;
+            voters.insert(*id, format!("127.0.0.1:{port}"));
         }
-        drop(held);
         let mut fleet = Self { spec, voters: Voters(voters), members: BTreeMap::new() };
         for id in fleet.spec.ids.clone() {
             fleet.start_member(id)?;

@@ -10,6 +10,7 @@ use metadata_core::metadata_version::MetadataVersion;
 use store_kraft::{PeerOptions, QuorumTimeouts};
 use store_zk::client::ZkSession;
 use store_zk::client::config::{Properties, ZkClientConfig, ZkSettings};
+use store_zk::testkit::free_port;
 use store_zk::testkit::proxy::FaultProxy;
 use store_zk::testkit::server::{ServerOptions, ZkServer};
 use tempfile::TempDir;
@@ -91,7 +92,7 @@ impl Trio {
         let mut ports = BTreeMap::new();
         for id in IDS {
             to_zookeeper.insert(id, FaultProxy::start(server.socket_address()).await.unwrap());
-            ports.insert(id, std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+            ports.insert(id, SocketAddr::from(([127, 0, 0, 1], free_port().unwrap())));
         }
         let mut ways = BTreeMap::new();
         for from in IDS {
