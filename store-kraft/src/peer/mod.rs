@@ -10,7 +10,7 @@
 //! - [`roster`]: whom this controller speaks with. A controller is known by its data directory: one that was made anew has
 //!   forgotten how it voted, and may be a voter again only after it was removed and added.
 //! - `link`, [`dialer`]: connections to others. [`network`]: those as openraft wants them. [`server`]: connections of others.
-//! - [`announcer`]: flags and versions, told to all others each second; who was not heard of for five has said nothing.
+//! - [`announcer`]: flags and versions, told to all others each second; who was not heard of for fifteen has said nothing.
 //!
 //! Nobody is trusted for what a message says: sizes are bounded before anything is read, and one who is not a member, is of
 //! another cluster, or has another directory is refused with the reason.

@@ -21,8 +21,9 @@ use crate::sealed;
 /// A process that was heard of within this time is alive: another one with its id is a second one, not its successor.
 const ALIVE: Duration = Duration::from_secs(3);
 
-/// What a controller said of itself counts for so long.
-pub(super) const NEWS_KEPT: Duration = Duration::from_secs(5);
+/// What a controller said of itself counts for so long: longer than elections take, even when votes split. A leader that dies
+/// while it copies must not keep its successor waiting for what it had said.
+pub(super) const NEWS_KEPT: Duration = Duration::from_secs(15);
 
 /// Who this process is.
 #[derive(Debug, Clone)]

@@ -54,11 +54,11 @@ pub struct QuorumMember {
     pub directory_id: Option<DirectoryId>,
     /// Whether it votes, or only listens.
     pub voter: bool,
-    /// End of its log (exclusive), as it said itself within the last five seconds.
+    /// End of its log (exclusive), as it said itself within the last fifteen seconds.
     pub end_offset: Option<Offset>,
     /// Since when nothing came from it; zero for this controller, `None` when nothing ever came.
     pub silent: Option<Duration>,
-    /// What it said of itself within the last five seconds.
+    /// What it said of itself within the last fifteen seconds.
     pub announcement: Option<ControllerAnnouncement>,
 }
 

@@ -19,7 +19,7 @@ use crate::cli::Failure;
 const LEADER_WITHIN: Duration = Duration::from_secs(30);
 
 /// A controller of which nothing was heard for so long is called silent, in milliseconds: what it said counts no more then.
-const SILENT_MS: u64 = 5_000;
+const SILENT_MS: u64 = 15_000;
 
 impl DataDir {
     /// The quorum of a directory that is not open: enough to compare, not to claim.
@@ -220,7 +220,7 @@ mod tests {
             voter: id != 3,
             end_offset: end,
             lag_records: end.map(|end| own_end - end),
-            silent_ms: (id != 2).then_some(7_100),
+            silent_ms: (id != 2).then_some(17_100),
         }
     }
 
@@ -241,7 +241,7 @@ mod tests {
                 "  controller 0 at h:0: log ends at 40",
                 "  controller 1 at h:1: log ends at 30, 10 records behind",
                 "  controller 2 at h:2: was never heard of",
-                "  controller 3 at h:3: SILENT for 7 s, does not vote",
+                "  controller 3 at h:3: SILENT for 17 s, does not vote",
             ]
         );
         report.members[3] = just_heard;
