@@ -49,6 +49,9 @@ use crate::sidecar::Sidecar;
 /// A segment of Raft's log is closed at this size.
 const RAFT_SEGMENT_BYTES: u64 = 64 << 20;
 
+/// Voters whose ids follow each other, up to so many, never draw the same time-out of elections.
+const ELECTION_PARTS: u64 = 5;
+
 /// Snapshots travel in pieces of so many bytes.
 const SNAPSHOT_CHUNK_BYTES: u64 = 1 << 20;
 
@@ -428,7 +431,7 @@ async fn start(
     let segments = log.segments();
     let mut threads = Threads { cache: cache.clone(), ..Threads::default() };
     let timeouts = options.peers.as_ref().map(|peers| peers.timeouts).unwrap_or_default();
-    let config = match raft_config(&options.cluster_id, timeouts) {
+    let config = match raft_config(&options.cluster_id, timeouts, own) {
         Ok(config) => Arc::new(config),
         Err(error) => return Err(threads.end(error).await),
     };
@@ -684,12 +687,18 @@ impl Threads {
     }
 }
 
-fn raft_config(cluster_id: &str, timeouts: QuorumTimeouts) -> Result<Config> {
+fn raft_config(cluster_id: &str, timeouts: QuorumTimeouts, own: RaftNodeId) -> Result<Config> {
     let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    // openraft draws the time-out of elections once in a process. Two voters that drew nearly the same would stand against each
+    // other again and again, so each draws within a part of the range that its id gives it.
+    let (min, max) = (millis(timeouts.election_min), millis(timeouts.election_max));
+    let part = ((max - min) / ELECTION_PARTS).max(1);
+    let lowest = min + part * (own % ELECTION_PARTS);
+    let drawn = (lowest, (lowest + part).min(max).max(lowest + 1));
     let config = Config {
         cluster_name: cluster_id.to_owned(),
-        election_timeout_min: millis(timeouts.election_min),
-        election_timeout_max: millis(timeouts.election_max),
+        election_timeout_min: drawn.0,
+        election_timeout_max: drawn.1,
         heartbeat_interval: millis(timeouts.heartbeat),
         // Snapshots are due by bytes of the Kafka log, which openraft does not know.
         snapshot_policy: SnapshotPolicy::Never,
