@@ -9,7 +9,6 @@ use metadata_core::error::{Error, ErrorKind, Outcome, Result};
 use metadata_core::id::{DirectoryId, KRaftLeaderEpoch, NodeId, Offset};
 use metadata_core::image::MetadataImage;
 use metadata_core::log::LeaderAndEpoch;
-use openraft::{Config, SnapshotPolicy};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -28,7 +27,7 @@ use crate::log::read::{batch_ending_at, replay};
 use crate::log::snapshot::{SnapshotReader, list_snapshots, remove_unfinished};
 use crate::log::writer::{Kept, LogWriter, Segments};
 use crate::log::{Damage, MetaProperties};
-use crate::options::{KraftLogOptions, PeerOptions, QuorumTimeouts, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::options::{KraftLogOptions, PeerOptions, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::peer::announcer::{Announcing, OwnAnnouncement, announce};
 use crate::peer::dialer::Dialer;
 use crate::peer::network::Network;
@@ -36,6 +35,7 @@ use crate::peer::roster::{Own, Roster};
 use crate::peer::security::Security;
 use crate::peer::server::{Answering, serve};
 use crate::quorum::apply::{Images, StateMachine, epoch_of};
+use crate::quorum::config::raft_config;
 use crate::quorum::lead::Leading;
 use crate::quorum::machine::{Limits, Machine, MachineParts};
 use crate::quorum::members::Members;
@@ -48,15 +48,6 @@ use crate::sidecar::Sidecar;
 
 /// A segment of Raft's log is closed at this size.
 const RAFT_SEGMENT_BYTES: u64 = 64 << 20;
-
-/// Voters whose ids follow each other, up to so many, never draw the same time-out of elections.
-const ELECTION_PARTS: u64 = 5;
-
-/// Snapshots travel in pieces of so many bytes.
-const SNAPSHOT_CHUNK_BYTES: u64 = 1 << 20;
-
-/// Each piece of a snapshot is answered within this time.
-const SNAPSHOT_PIECE_MS: u64 = 60_000;
 
 /// What an open found and mended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -130,7 +121,7 @@ struct Found {
     recovery: Recovery,
 }
 
-fn unavailable(error: impl std::fmt::Display) -> Error {
+pub(crate) fn unavailable(error: impl std::fmt::Display) -> Error {
     Error::not_applied(ErrorKind::Unavailable, error.to_string())
 }
 
@@ -431,7 +422,7 @@ async fn start(
     let segments = log.segments();
     let mut threads = Threads { cache: cache.clone(), ..Threads::default() };
     let timeouts = options.peers.as_ref().map(|peers| peers.timeouts).unwrap_or_default();
-    let config = match raft_config(&options.cluster_id, timeouts, own) {
+    let config = match raft_config(options) {
         Ok(config) => Arc::new(config),
         Err(error) => return Err(threads.end(error).await),
     };
@@ -598,7 +589,7 @@ pub(crate) fn store_image(cache: &ImageCache, segments: &Arc<Segments>, start: O
 /// Starts Raft, and an election where this is the only voter. When it fails, Raft has ended.
 async fn start_raft(
     own: RaftNodeId,
-    config: Arc<Config>,
+    config: Arc<openraft::Config>,
     network: Network,
     raft_log: RaftLogStore,
     machine: Machine,
@@ -685,29 +676,4 @@ impl Threads {
         self.join(|_| ()).await;
         error
     }
-}
-
-fn raft_config(cluster_id: &str, timeouts: QuorumTimeouts, own: RaftNodeId) -> Result<Config> {
-    let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    // openraft draws the time-out of elections once in a process. Two voters that drew nearly the same would stand against each
-    // other again and again, so each draws within a part of the range that its id gives it.
-    let (min, max) = (millis(timeouts.election_min), millis(timeouts.election_max));
-    let part = ((max - min) / ELECTION_PARTS).max(1);
-    let lowest = min + part * (own % ELECTION_PARTS);
-    let drawn = (lowest, (lowest + part).min(max).max(lowest + 1));
-    let config = Config {
-        cluster_name: cluster_id.to_owned(),
-        election_timeout_min: drawn.0,
-        election_timeout_max: drawn.1,
-        heartbeat_interval: millis(timeouts.heartbeat),
-        // Snapshots are due by bytes of the Kafka log, which openraft does not know.
-        snapshot_policy: SnapshotPolicy::Never,
-        snapshot_max_chunk_size: SNAPSHOT_CHUNK_BYTES,
-        // The last piece of a snapshot is answered once all of it is verified and loaded.
-        install_snapshot_timeout: SNAPSHOT_PIECE_MS,
-        // What snapshots cover is purged by hand: see `Leading`.
-        max_in_snapshot_log_to_keep: u64::MAX,
-        ..Config::default()
-    };
-    config.validate().map_err(unavailable)
 }

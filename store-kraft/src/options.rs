@@ -98,9 +98,10 @@ pub struct PeerTls {
     pub key: PathBuf,
 }
 
-/// How long silence is borne, between members of a quorum. The bounds of openraft: after a leader went silent, a voter
-/// waits for `election_max` (the lease of the leader) and a random time between `election_min` and `election_max`, then stands
-/// for election.
+/// How long silence is borne, between members of a quorum. From `election_min` to `election_max` every voter has a fifth to
+/// itself, by its place among [`PeerOptions::voters`], so that two do not stand against each other again and again. After a
+/// leader went silent a voter waits for the end of its part (the lease of the leader), then for a time that it drew within its
+/// part when it was started, and stands for election.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuorumTimeouts {
     /// The leader says so often that it leads.
@@ -123,9 +124,9 @@ impl Default for QuorumTimeouts {
 }
 
 impl QuorumTimeouts {
-    /// A leader that no majority has confirmed for so long acts no more: by then, others may have elected another.
+    /// A leader that no majority has confirmed for so long acts no more: from then on, others may elect another.
     pub fn unconfirmed_max(&self) -> Duration {
-        self.election_max + self.election_min
+        self.election_min * 2
     }
 
     /// Whether they can be used.

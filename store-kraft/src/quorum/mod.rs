@@ -16,6 +16,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod change;
+pub(crate) mod config;
 pub(crate) mod lead;
 pub(crate) mod machine;
 pub(crate) mod members;
