@@ -34,7 +34,11 @@ impl LogFinding {
 pub enum PeerFlags {
     /// Every other voter has it; so it is, too, when there is no other voter and this one has it.
     Everywhere,
-    /// Some have it and some have not, or one has told nothing: what is not known stops both entering and leaving.
+    /// None says otherwise, but some are out of reach: they have told nothing, or do not reach ZooKeeper. Enough to go on
+    /// with, too little to begin with.
+    OutOfReach,
+    /// Some have it and some have not, or could not succeed this one for another reason. So it is, too, for one without the
+    /// flag when another has told nothing: what is not known stops both entering and leaving.
     Mixed,
     /// No other voter has it.
     Nowhere,
@@ -42,7 +46,7 @@ pub enum PeerFlags {
 
 impl PeerFlags {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Everywhere, Self::Mixed, Self::Nowhere];
+    pub const ALL: [Self; 4] = [Self::Everywhere, Self::OutOfReach, Self::Mixed, Self::Nowhere];
 }
 
 /// What a look at ZooKeeper found.
@@ -192,14 +196,14 @@ macro_rules! decisions {
 
 use LogFinding::{Born, Empty, Migration, Post, Pre, PreFilled};
 use MarkerFinding::{Absent, Ahead, Governed, Newer, NotAsked, Refused, Unwritten, Written};
-use PeerFlags::{Everywhere, Mixed, Nowhere};
+use PeerFlags::{Everywhere, Mixed, Nowhere, OutOfReach};
 
 decisions! {
     Post, _, _, _ => Finalized, "finalization is final: no setting leads back (S72, S79)";
     Born, false, _, _ => PlainKRaft, "leftover ZooKeeper settings change nothing (S77)";
     Born, true, _, _ => RefuseBornInKRaft, "said plainly, and nobody dies of it (P8)";
     Empty, false, Nowhere, _ => BootstrapKRaft, "a new KRaft cluster";
-    Empty, false, Everywhere | Mixed, _ => WaitForControllers, "a log of state NONE could never be migrated into";
+    Empty, false, Everywhere | OutOfReach | Mixed, _ => WaitForControllers, "a log of state NONE could never be migrated into";
     Pre | PreFilled, false, _, _ => RefuseFrozen, "it must not look healthy (G17)";
     PreFilled, true, _, _ => RefuseFilledLog, "the copy goes into an empty log only (S63, P7)";
     Empty | Pre | Migration, _, _, NotAsked => LookAtZooKeeper, "the rest depends on the marker";
@@ -210,10 +214,12 @@ decisions! {
     Empty | Pre, true, _, Written => RefuseOldCopy, "ZooKeeper holds a copy of which this log knows nothing (G9)";
     Empty, true, _, Absent | Unwritten => BootstrapMigration, "a log that is to be migrated into";
     Pre, true, Mixed | Nowhere, Absent | Unwritten => WaitForControllers, "entering needs every flag (S65)";
+    Pre, true, OutOfReach, Absent => WaitForControllers, "what is not known is not ready (G27)";
+    Pre, true, OutOfReach, Unwritten => WaitForBrokers, "they agreed once: the brokers have no controller since";
     Pre, true, Everywhere, Absent | Unwritten => WaitForBrokers, "all controllers agree";
     Migration, true, Everywhere, _ => DualWrite, "resumes, also when the marker says nothing yet (G18, S60)";
-    Migration, true, Mixed | Nowhere, _ => DualWriteDisagreed, "an election must not end it (S66, P4)";
-    Migration, false, Everywhere | Mixed, _ => DualWriteDisagreed, "leaving needs every flag gone (S51, S66)";
+    Migration, true, OutOfReach | Mixed | Nowhere, _ => DualWriteDisagreed, "an election must not end it (S66, P4)";
+    Migration, false, Everywhere | OutOfReach | Mixed, _ => DualWriteDisagreed, "leaving needs every flag gone (S51, S66)";
     Migration, false, Nowhere, _ => DualWriteToFinalize, "guarded: brokers, lag and divergence come first (P3)";
 }
 

@@ -132,16 +132,20 @@ impl Peers {
             let mut others = voters.iter().filter(|(id, _)| **id != expected.id).map(|(_, told)| told);
             !voters.is_empty() && others.all(|told| told.as_ref().is_some_and(|told| told.migration_enabled == flag))
         };
+        let mut out_of_reach = false;
         let disagreeing: Vec<String> = if own {
-            let unready = unready_controllers(voters, expected).into_iter();
-            let others = unready.filter(|it| it.id != expected.id || it.reason == UnreadyControllerReason::NoVoter);
-            others.map(|it| it.to_string()).collect()
+            use UnreadyControllerReason::{NoInformation, NoVoter, ZooKeeperOutOfReach};
+            let mut unready = unready_controllers(voters, expected);
+            unready.retain(|it| it.id != expected.id || it.reason == NoVoter);
+            out_of_reach = unready.iter().all(|it| matches!(it.reason, NoInformation | ZooKeeperOutOfReach));
+            unready.iter().map(ToString::to_string).collect()
         } else {
             let others = voters.iter().filter(|(id, _)| **id != expected.id);
             others.filter_map(|(id, told)| disagreement_about_leaving(*id, told.as_ref())).collect()
         };
         let flags = match own {
             true if disagreeing.is_empty() => PeerFlags::Everywhere,
+            true if out_of_reach => PeerFlags::OutOfReach,
             true if voters.len() > 1 && enabled(false) => PeerFlags::Nowhere,
             false if enabled(false) => PeerFlags::Nowhere,
             false if enabled(true) => PeerFlags::Everywhere,
@@ -219,6 +223,10 @@ mod tests {
         })
     }
 
+    fn without_zookeeper() -> Option<ControllerAnnouncement> {
+        told(true).map(|told| ControllerAnnouncement { zookeeper_reachable: Some(false), ..told })
+    }
+
     fn expected() -> ExpectedOfControllers {
         ExpectedOfControllers {
             id: NodeId(9),
@@ -287,7 +295,12 @@ mod tests {
             (vec![told(false), told(false)], false, PeerFlags::Nowhere, vec![]),
             (vec![told(false), told(false)], true, PeerFlags::Nowhere, vec![1, 2]),
             (vec![told(true), told(false)], true, PeerFlags::Mixed, vec![2]),
-            (vec![told(true), None], true, PeerFlags::Mixed, vec![2]),
+            (vec![told(true), None], true, PeerFlags::OutOfReach, vec![2]),
+            (vec![None, None], true, PeerFlags::OutOfReach, vec![1, 2]),
+            (vec![told(false), None], true, PeerFlags::Mixed, vec![1, 2]),
+            (vec![told(true), without_zookeeper()], true, PeerFlags::OutOfReach, vec![2]),
+            (vec![told(false), without_zookeeper()], true, PeerFlags::Mixed, vec![1, 2]),
+            (vec![told(true), None], false, PeerFlags::Mixed, vec![1, 2]),
             (vec![None, None], false, PeerFlags::Mixed, vec![1, 2]),
         ];
         for (others, own, flags, named) in table {

@@ -1,5 +1,6 @@
 //! Controllers as processes: one that is paused and wakes up, and ones that are killed.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,12 +13,16 @@ use xtask::seed::PASSWORD_ENCODER_SECRET;
 use super::trio::{IDS, PATIENCE, seeded, topic_named};
 
 fn started(folder: &Path, zookeeper: &str) -> Fleet {
+    started_as(PathBuf::from(env!("CARGO_BIN_EXE_xtask")), folder, zookeeper)
+}
+
+fn started_as(program: PathBuf, folder: &Path, zookeeper: &str) -> Fleet {
     let config = folder.join("zookeeper.properties");
     let text = format!("zookeeper.connect={zookeeper}\npassword.encoder.secret={PASSWORD_ENCODER_SECRET}\n");
     std::fs::write(&config, text).unwrap();
     let arguments = ["--unserved-brokers", "--zookeeper-config", config.to_str().unwrap()];
     Fleet::start(FleetSpec {
-        program: PathBuf::from(env!("CARGO_BIN_EXE_xtask")),
+        program,
         folder: folder.join("controllers"),
         ids: IDS.into(),
         arguments: arguments.map(str::to_owned).into(),
@@ -98,4 +103,59 @@ async fn all_are_killed_at_once_and_go_on_where_they_were() {
         .await
         .unwrap()
         .unwrap();
+}
+
+/// A program that dies at a moment as long as `fate` stands beside it.
+fn mortal(folder: &Path) -> PathBuf {
+    let path = folder.join("mortal");
+    let text = format!(
+        "#!/bin/sh\nif [ -f {0}/fate ]; then XTASK_DIE_AT=$(cat {0}/fate); export XTASK_DIE_AT; fi\nexec {1} \"$@\"\n",
+        folder.display(),
+        env!("CARGO_BIN_EXE_xtask")
+    );
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    path
+}
+
+/// From the claim on the brokers have no controller but ours: whoever is left goes on, although it never heard of the one
+/// that made the claim.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_dies_while_it_copies_and_stays_dead_keeps_nobody_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, _) = seeded(423).await;
+    std::fs::write(folder.path().join("fate"), "copy-read:before").unwrap();
+    let mut fleet = started_as(mortal(folder.path()), folder.path(), &server.address());
+    let dies = async {
+        loop {
+            let dead = IDS.into_iter().find(|id| fleet.members()[id].ended().is_some());
+            match dead {
+                Some(id) => return id,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let dead = tokio::time::timeout(PATIENCE, dies).await.unwrap();
+    std::fs::remove_file(folder.path().join("fate")).unwrap();
+    IDS.into_iter().for_each(|id| fleet.kill(id));
+    for id in IDS.into_iter().filter(|id| *id != dead) {
+        fleet.start_member(id).unwrap();
+    }
+    let leader = dual_writer(&fleet, Some(dead)).await;
+    let status: StatusReport = asked(&fleet.data_dir(leader), &Request::Status).await;
+    assert_eq!(status.decision.as_deref(), Some("DUAL_WRITE_DISAGREED"), "{status:#?}");
+    assert!(
+        status.warnings.iter().any(|it| it.contains(&format!("controller {dead} has told nothing"))),
+        "{status:#?}"
+    );
+
+    fleet.start_member(dead).unwrap();
+    let agree =
+        |view: &FleetView| view.dual_writer().is_some_and(|(_, it)| it.decision.as_deref() == Some("DUAL_WRITE"));
+    fleet.wait("all agree again", PATIENCE, agree).await.unwrap();
+    let verified: VerifyReport =
+        asked(&fleet.data_dir(leader), &Request::Verify { differences_max: 10, show_secrets: false }).await;
+    assert_eq!(verified.total.divergent, 0, "{verified:#?}");
+    fleet.stop().await;
+    assert!(logs_agree(&members_in(&folder.path().join("controllers"))).unwrap().batches > 0);
 }

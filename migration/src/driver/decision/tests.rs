@@ -19,6 +19,8 @@ const EXAMPLES: &[(LogFinding, bool, PeerFlags, MarkerFinding, Decision)] = &[
     (Pre, true, Everywhere, Written, Decision::RefuseOldCopy),
     (Empty, true, Mixed, Unwritten, Decision::BootstrapMigration),
     (Pre, true, Mixed, Absent, Decision::WaitForControllers),
+    (Pre, true, OutOfReach, Absent, Decision::WaitForControllers),
+    (Pre, true, OutOfReach, Unwritten, Decision::WaitForBrokers),
     (Pre, true, Everywhere, Unwritten, Decision::WaitForBrokers),
     (Migration, true, Everywhere, Unwritten, Decision::DualWrite),
     (Migration, true, Mixed, Written, Decision::DualWriteDisagreed),
@@ -77,7 +79,8 @@ fn entering_needs_every_flag_and_leaving_needs_every_flag_gone() {
     for (log, own, peers, marker, decision) in all() {
         let shown = format!("{log:?} {own} {peers:?} {marker:?}");
         if decision == Decision::WaitForBrokers {
-            assert!(own && peers == Everywhere, "{shown}");
+            let entered = peers == OutOfReach && marker == Unwritten;
+            assert!(own && (peers == Everywhere || entered), "{shown}");
         }
         if decision == Decision::DualWriteToFinalize {
             assert!(!own && peers == Nowhere, "{shown}");
