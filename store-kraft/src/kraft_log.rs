@@ -47,6 +47,8 @@ use crate::sidecar::Sidecar;
 
 pub use crate::open::Recovery;
 
+mod serve;
+
 /// Kafka's metadata log: a real Raft log underneath, a real Kafka log directory on top.
 ///
 /// - An append is acknowledged when it is synced in Raft's log by a majority of the voters, and applied to the Kafka log here.

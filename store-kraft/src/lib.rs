@@ -42,6 +42,7 @@
 //! - [`batch`]: Kafka's record batches, built and read.
 //! - [`log`]: the files of a controller's `metadata.log.dir`, and [`log::Dump`] to look at them.
 //! - `raftlog`: Raft's own log. `sidecar`: what ties the two together.
+//! - [`fetch`]: what brokers get of the log.
 //! - `peer`: how controllers speak with each other.
 //! - `quorum`: openraft's types, group commit, the state machine that derives the one log from the other.
 //! - `cache`: the image in sled, never the only copy.
@@ -51,6 +52,7 @@ pub mod batch;
 mod cache;
 mod codec;
 mod disk;
+pub mod fetch;
 mod format;
 mod health;
 mod kraft_log;

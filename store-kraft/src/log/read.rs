@@ -12,6 +12,7 @@ use super::damage::{Damage, LogError};
 use super::segment::{BatchReader, Sequence};
 use super::snapshot::{check_control, decode_records};
 use super::writer::Segments;
+use crate::batch::Batch;
 use crate::disk::DiskError;
 
 /// Goes through the batches of a log from one offset (inclusive) to another (exclusive), across its segments. It holds one
@@ -31,6 +32,24 @@ impl LogReader {
 
     /// The next batch, or `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<LogBatch>, LogError> {
+        self.take(|batch| {
+            let header = *batch.header();
+            let records = match header.control {
+                true => check_control(batch).map(|()| Vec::new()),
+                false => decode_records(batch),
+            };
+            Ok(LogBatch {
+                base_offset: header.base_offset,
+                end_offset: header.end_offset(),
+                epoch: header.epoch,
+                timestamp: header.timestamp,
+                records: records?.into(),
+            })
+        })
+    }
+
+    /// What `of` makes of the next batch, or `None` at the end. What it says of a batch that can't be used is damage.
+    fn take<T>(&mut self, of: impl Fn(&Batch<'_>) -> Result<T, String>) -> Result<Option<T>, LogError> {
         loop {
             let expected = self.sequence.next;
             if expected >= self.end {
@@ -57,21 +76,10 @@ impl LogReader {
             if header.base_offset < expected {
                 return Err(LogError::InsideBatch { from: expected, base: header.base_offset });
             }
-            let records = match header.control {
-                true => check_control(&batch).map(|()| Vec::new()),
-                false => decode_records(&batch),
+            return match self.sequence.take(&header).and_then(|()| of(&batch)) {
+                Ok(taken) => Ok(Some(taken)),
+                Err(reason) => Err(damage(reason).into()),
             };
-            let records = match self.sequence.take(&header).and(records) {
-                Ok(records) => records,
-                Err(reason) => return Err(damage(reason).into()),
-            };
-            return Ok(Some(LogBatch {
-                base_offset: header.base_offset,
-                end_offset: header.end_offset(),
-                epoch: header.epoch,
-                timestamp: header.timestamp,
-                records: records.into(),
-            }));
         }
     }
 }
@@ -102,6 +110,32 @@ pub(crate) fn read_batches(
         batches.push(batch);
     }
     Ok(batches)
+}
+
+/// The bytes of whole batches, from the one that holds `from` (inclusive) on, up to `end` (exclusive). At least one if there is
+/// one; then as many as fit into `bytes_max`.
+pub(crate) fn read_bytes(
+    segments: Arc<Segments>,
+    from: Offset,
+    end: Offset,
+    bytes_max: usize,
+) -> Result<Vec<u8>, LogError> {
+    let mut bytes = Vec::new();
+    let mut reader = LogReader::new(Arc::clone(&segments), from, end);
+    loop {
+        let room = bytes_max.saturating_sub(bytes.len());
+        let first = bytes.is_empty();
+        let next = reader.take(|batch| {
+            let fits = first || batch.bytes().len() <= room;
+            Ok(fits.then(|| batch.bytes().to_vec()))
+        });
+        match next {
+            Ok(Some(Some(batch))) => bytes.extend(batch),
+            Ok(Some(None) | None) => return Ok(bytes),
+            Err(LogError::InsideBatch { base, .. }) => reader = LogReader::new(Arc::clone(&segments), base, end),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Replays the log behind `image` up to `end` (exclusive; where a batch ends). On the way it calls `passing` with each

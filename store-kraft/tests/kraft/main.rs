@@ -9,6 +9,7 @@ mod contract;
 mod crash;
 #[cfg(test)]
 mod damage;
+mod fetch;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
