@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ pub struct KraftLog {
     members: watch::Receiver<Members>,
     announcement: OwnAnnouncement,
     resigning: watch::Sender<Option<u64>>,
+    /// Changes of the members that are under way.
+    changes: Arc<AtomicUsize>,
     held: watch::Sender<Option<Offset>>,
     peers: Option<Peers>,
     tasks: Vec<AbortHandle>,
@@ -150,6 +153,7 @@ impl KraftLog {
             members,
             announcement,
             resigning,
+            changes,
             is_only_voter,
             held,
             peers,
@@ -172,6 +176,7 @@ impl KraftLog {
             members,
             announcement,
             resigning,
+            changes,
             held,
             peers,
             tasks,
@@ -393,6 +398,7 @@ impl KraftLog {
             own_address: configured.or(listens_at).unwrap_or_default(),
             dialer: self.peers.as_ref().map(|peers| &peers.dialer),
             members: self.members.clone(),
+            changes: &self.changes,
         })
     }
 

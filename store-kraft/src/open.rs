@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 
 use metadata_core::error::{Error, ErrorKind, Outcome, Result};
@@ -41,10 +42,10 @@ use crate::quorum::machine::{Limits, Machine, MachineParts};
 use crate::quorum::members::Members;
 use crate::quorum::propose::{Arriving, Proposer};
 use crate::quorum::recent::RecentImages;
-use crate::quorum::types::{MemberAddress, Raft, RaftNodeId, raft_id};
+use crate::quorum::types::{MemberAddress, Raft, RaftNodeId, StoredMembership, raft_id};
 use crate::quorum::view::View;
 use crate::raftlog::{self, Opened, RaftLogStore};
-use crate::sidecar::Sidecar;
+use crate::sidecar::{Sidecar, StoredSnapshot};
 
 /// A segment of Raft's log is closed at this size.
 const RAFT_SEGMENT_BYTES: u64 = 64 << 20;
@@ -82,6 +83,7 @@ pub(crate) struct Running {
     pub(crate) announcement: OwnAnnouncement,
     /// The term that is to be given up.
     pub(crate) resigning: watch::Sender<Option<u64>>,
+    pub(crate) changes: Arc<AtomicUsize>,
     /// Nobody else votes, now or once the quorum is formed.
     pub(crate) is_only_voter: bool,
     pub(crate) held: watch::Sender<Option<Offset>>,
@@ -136,15 +138,20 @@ pub(crate) async fn open(disk: Disk, options: &KraftLogOptions) -> Result<Runnin
     start(disk, options, listener, found.map_err(|error| how_to_rebuild(error, options))?).await
 }
 
-/// One of several voters is built anew from the others. It must not just forget what it voted.
+/// One of several voters is built anew from the others. It must not forget what it voted and acknowledged: no old copy of its
+/// directory may take part again.
 fn how_to_rebuild(error: Error, options: &KraftLogOptions) -> Error {
     if error.kind() != ErrorKind::Corrupt || options.peers.is_none() {
         return error;
     }
     let (id, dir) = (options.node_id, options.data_dir.display());
+    let damage = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Damage>());
+    let what = damage.map_or_else(|| error.to_string(), ToString::to_string);
     let message = format!(
-        "{error}; the other controllers go on without this one: to build it anew, remove controller {id} from the quorum, set \
-         {dir} aside, start the controller on a new data directory so that it waits to be added, and add it"
+        "{what}; the other controllers go on without this one: to build it anew, remove controller {id} from the quorum, set \
+         {dir} aside, start the controller on a new data directory so that it waits to be added, and add it. Do not put an \
+         older copy of the directory in its place: it has forgotten what this controller acknowledged, and the quorum could \
+         lose it"
     );
     Error::not_applied(ErrorKind::Corrupt, message)
 }
@@ -218,8 +225,15 @@ fn find(disk: &Disk, options: &KraftLogOptions) -> Result<Found> {
             cache.close();
         }
     })?;
-    // Files of old versions of Kafka have none.
-    let directory_id = properties.directory_id.map_or_else(random_directory_id, Ok)?;
+    let directory_id = match properties.directory_id {
+        Some(id) => id,
+        None => {
+            // Files of old versions of Kafka have none. Others know this controller by it from now on.
+            let drawn = random_directory_id()?;
+            MetaProperties { directory_id: Some(drawn), ..properties }.write(disk, &path)?;
+            drawn
+        }
+    };
     Ok(Found { layout, directory_id, lock, raft_log, sidecar, log, images, cache, recovery })
 }
 
@@ -257,10 +271,15 @@ fn read_sidecar(disk: &Disk, layout: &Layout) -> Result<Sidecar> {
     Ok(Sidecar::default())
 }
 
-/// What was applied was committed, hence synced: a Raft log that ends before it lost acknowledged entries.
-fn check_reaches_applied(layout: &Layout, sidecar: &Sidecar, raft_log: &Opened) -> Result<()> {
+/// What was applied was committed, hence synced: a Raft log that ends before it lost acknowledged entries. One that was given up
+/// for a snapshot ends before it too, if the process was stopped before that showed in the log: openraft gives the rest back now.
+pub(crate) fn check_reaches_applied(layout: &Layout, sidecar: &Sidecar, raft_log: &Opened) -> Result<()> {
     let last = raft_log.last().map(|last| last.index);
+    let installed = sidecar.snapshot.as_ref().is_some_and(|StoredSnapshot { base }| {
+        base.applied == sidecar.applied && base.position.end_offset == sidecar.restarted_at
+    });
     match sidecar.applied {
+        Some(_) if installed => Ok(()),
         Some(applied) if last.is_none_or(|last| last < applied.index) => {
             let last = last.map_or_else(|| "it is empty".to_owned(), |last| format!("it ends with entry {last}"));
             let reason = format!("entry {} of Raft's log was applied, but {last}", applied.index);
@@ -422,7 +441,8 @@ async fn start(
     let segments = log.segments();
     let mut threads = Threads { cache: cache.clone(), ..Threads::default() };
     let timeouts = options.peers.as_ref().map(|peers| peers.timeouts).unwrap_or_default();
-    let config = match raft_config(options) {
+    let decided_members = Members::from(StoredMembership::from(sidecar.membership.clone()).membership());
+    let config = match raft_config(options, &decided_members.voters) {
         Ok(config) => Arc::new(config),
         Err(error) => return Err(threads.end(error).await),
     };
@@ -438,6 +458,10 @@ async fn start(
         Err(error) => return Err(threads.end(unavailable(error)).await),
     };
     threads.raft_log = Some(thread);
+    // What the log is called is what was decided, never what was only written here.
+    let decided_name = decided_members.log_id();
+    let durable = watch::Sender::new(sidecar.applied.map(|applied| applied.index));
+    let raft_log = raft_log.purging_behind(durable.subscribe());
     let held = watch::Sender::new(sidecar.hold.map(Offset));
     let state = StateMachine::new(sidecar, log, images, raft_log.table());
     let view = watch::Sender::new(View::default());
@@ -458,6 +482,7 @@ async fn start(
         view,
         recent: recent_there,
         health: health.clone(),
+        durable,
         lock,
     };
     let (machine, thread) = match Machine::start(parts) {
@@ -491,9 +516,10 @@ async fn start(
     };
     if let Some(meeting) = &meeting {
         let now = members_receiver.borrow();
-        meeting.roster.members_changed(if now.all.is_empty() { &configured } else { &now.all });
+        meeting.roster.members_changed(if now.all.is_empty() { &configured } else { &now.all }, decided_name);
     }
     let resigning = watch::Sender::new(None);
+    let changes = Arc::<AtomicUsize>::default();
     let leading = Leading {
         raft: raft.clone(),
         own: options.node_id,
@@ -506,6 +532,8 @@ async fn start(
         unconfirmed_max: timeouts.unconfirmed_max(),
         directory_id,
         resigning: resigning.subscribe(),
+        decided_name,
+        changes: Arc::clone(&changes),
     };
     let (appends, arriving) = mpsc::unbounded_channel();
     let proposer =
@@ -548,6 +576,7 @@ async fn start(
         members: members_receiver,
         announcement,
         resigning,
+        changes,
         is_only_voter,
         held,
         peers,

@@ -124,7 +124,9 @@ impl Default for QuorumTimeouts {
 }
 
 impl QuorumTimeouts {
-    /// A leader that no majority has confirmed for so long acts no more: from then on, others may elect another.
+    /// A leader that no majority has confirmed for so long acts no more: from then on, others elect another. It is a courtesy, no
+    /// proof: a voter that stood for election before may be elected sooner. What keeps two leaders apart is that an append needs
+    /// a majority, a read that decides a confirmation, and a write to ZooKeeper the present claim.
     pub fn unconfirmed_max(&self) -> Duration {
         self.election_min * 2
     }

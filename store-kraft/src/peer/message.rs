@@ -163,6 +163,11 @@ impl Announced {
         })
     }
 
+    /// The same without what may have changed meanwhile: whether it reaches ZooKeeper is true only for as long as it says so.
+    pub(crate) fn without_passing_news(&self) -> Self {
+        Self { zookeeper_reachable: None, ..self.clone() }
+    }
+
     /// Where its log ends.
     pub(crate) fn position(&self) -> Position {
         Position { epoch: KRaftLeaderEpoch(self.epoch), end_offset: Offset(self.end_offset) }

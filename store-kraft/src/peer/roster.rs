@@ -63,6 +63,8 @@ struct State {
     invited: BTreeSet<NodeId>,
     /// By which directory each was met first, where the membership says nothing of it.
     met: BTreeMap<NodeId, DirectoryId>,
+    /// Those among `met` that are not written yet. Until then they are strangers each time.
+    unwritten: BTreeSet<NodeId>,
     heard: BTreeMap<NodeId, Heard>,
     /// Open connections that each process made to this one.
     open: BTreeMap<(NodeId, u64), usize>,
@@ -120,13 +122,14 @@ impl Roster {
         self.news.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Takes the members of the quorum, or those of the configuration as long as there is no quorum. If this controller is
-    /// none of them, and the log has no id yet, it waits to be added.
-    pub(crate) fn members_changed(&self, members: &BTreeMap<NodeId, MemberAddress>) {
+    /// Takes the members of the quorum, or those of the configuration as long as there is no quorum, and the log's id once it is
+    /// decided: one that a leader only wrote to its own log may never be. If this controller is no member, and the log has no
+    /// id yet, it waits to be added.
+    pub(crate) fn members_changed(&self, members: &BTreeMap<NodeId, MemberAddress>, log_id: Option<DirectoryId>) {
         {
             let mut state = self.state();
             let ids: BTreeSet<NodeId> = members.keys().copied().collect();
-            state.log_id = members.values().find_map(|member| member.log_id);
+            state.log_id = log_id;
             let within = ids.contains(&self.own.node_id);
             state.forming = state.log_id.is_none().then(|| if within { ids } else { BTreeSet::new() });
             let others = members.iter().filter(|(id, _)| **id != self.own.node_id);
@@ -209,7 +212,7 @@ impl Roster {
         self.remember(is_new).await
     }
 
-    /// Returns whether the controller is met for the first time, which is to be remembered.
+    /// Returns whether it is still to be remembered that the controller was met.
     fn judge(&self, other: &Introduction, connects: bool, now: Instant) -> Result<bool, Refusal> {
         let own = &self.own;
         let id = NodeId(other.node_id);
@@ -259,9 +262,10 @@ impl Roster {
         match (known, directory) {
             (None, Some(found)) => {
                 state.met.insert(id, found);
+                state.unwritten.insert(id);
                 Ok(true)
             }
-            _ => Ok(false),
+            _ => Ok(state.unwritten.contains(&id)),
         }
     }
 
@@ -274,10 +278,17 @@ impl Roster {
             let state = self.state();
             state.met.iter().map(|(id, directory)| (id.0, *directory.0.as_bytes())).collect()
         };
-        let (disk, path) = (self.disk.clone(), self.path.clone());
+        let (disk, path, remembered) = (self.disk.clone(), self.path.clone(), met.clone());
         let written = tokio::task::spawn_blocking(move || sealed::write(&disk, &path, Kind::Directories, &met)).await;
         match written {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                let mut state = self.state();
+                let State { unwritten, met: known, .. } = &mut *state;
+                unwritten.retain(|id| {
+                    known.get(id).map(|directory| *directory.0.as_bytes()) != remembered.get(&id.0).copied()
+                });
+                Ok(())
+            }
             Ok(Err(error)) => Err(Refusal::Disk(error.to_string())),
             Err(error) => Err(Refusal::Disk(error.to_string())),
         }
@@ -336,7 +347,10 @@ impl Roster {
             let announced = heard.announced.as_ref().filter(|(_, at)| now.duration_since(*at) < NEWS_KEPT);
             Some(PeerNews {
                 silent: now.duration_since(heard.at),
-                announced: announced.map(|(announced, _)| announced.clone()),
+                announced: announced.map(|(announced, at)| match now.duration_since(*at) < ALIVE {
+                    true => announced.clone(),
+                    false => announced.without_passing_news(),
+                }),
             })
         };
         state.members.keys().map(|id| (*id, news(id))).collect()
@@ -378,7 +392,7 @@ mod tests {
 
     fn roster(dir: &Path, id: i32) -> Roster {
         let roster = Roster::open(&Disk::default(), dir, own(id)).unwrap();
-        roster.members_changed(&named(&[1, 2, 3]));
+        roster.members_changed(&named(&[1, 2, 3]), NAME);
         roster
     }
 
@@ -386,10 +400,12 @@ mod tests {
         ids.iter().map(|id| (NodeId(*id), MemberAddress::at(format!("h:{id}")))).collect()
     }
 
+    const NAME: Option<DirectoryId> = Some(DirectoryId(Uuid::from_u64_pair(5, 5)));
+
     /// Members of a log that has an id.
     fn named(ids: &[i32]) -> BTreeMap<NodeId, MemberAddress> {
         let mut named = members(ids);
-        named.values_mut().for_each(|member| member.log_id = Some(DirectoryId(Uuid::from_u64_pair(5, 5))));
+        named.values_mut().for_each(|member| member.log_id = NAME);
         named
     }
 
@@ -430,11 +446,11 @@ mod tests {
     async fn those_who_form_a_quorum_must_agree_with_whom() {
         let dirs: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
         let (one, two) = (roster(dirs[0].path(), 1), roster(dirs[1].path(), 2));
-        one.members_changed(&members(&[1, 2, 3]));
-        two.members_changed(&members(&[1, 2, 4]));
+        one.members_changed(&members(&[1, 2, 3]), None);
+        two.members_changed(&members(&[1, 2, 4]), None);
         let refused = one.greeted(&hello(&two)).await.unwrap_err();
         assert!(refused.to_string().contains("1, 2, 3") && refused.to_string().contains("1, 2, 4"), "{refused}");
-        two.members_changed(&named(&[1, 2, 4]));
+        two.members_changed(&named(&[1, 2, 4]), NAME);
         one.greeted(&hello(&two)).await.unwrap();
     }
 
@@ -442,7 +458,7 @@ mod tests {
     async fn one_that_waits_to_be_added_speaks_with_any_controller_of_its_cluster() {
         let dirs: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
         let (one, four) = (roster(dirs[0].path(), 1), roster(dirs[1].path(), 4));
-        four.members_changed(&BTreeMap::new());
+        four.members_changed(&BTreeMap::new(), None);
         four.greeted(&Hello { from: one.introduction(), to: 4 }).await.unwrap();
         let mut stranger = one.introduction();
         stranger.cluster_id = "d".into();
@@ -470,9 +486,64 @@ mod tests {
         // Removed and added with the new one.
         let mut added = named(&[1, 2, 3]);
         added.get_mut(&NodeId(2)).unwrap().directory_id = Some(DirectoryId(Uuid::from_bytes([9; 16])));
-        one.members_changed(&added);
+        one.members_changed(&added, NAME);
         one.answered(NodeId(2), &made_anew).await.unwrap();
         assert!(matches!(one.answered(NodeId(2), &two.introduction()).await, Err(Refusal::Directory { .. })));
+    }
+
+    /// A leader that died before others had its first entry must be able to come back: another name was decided meanwhile.
+    #[tokio::test]
+    async fn a_name_that_is_only_written_here_keeps_nobody_out() {
+        let dirs: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
+        let (one, two) = (roster(dirs[0].path(), 1), roster(dirs[1].path(), 2));
+        let mut other = named(&[1, 2, 3]);
+        other.values_mut().for_each(|member| member.log_id = Some(DirectoryId(Uuid::from_u64_pair(6, 6))));
+        two.members_changed(&other, None);
+        one.greeted(&hello(&two)).await.unwrap();
+        two.greeted(&Hello { from: one.introduction(), to: 2 }).await.unwrap();
+        two.members_changed(&other, Some(DirectoryId(Uuid::from_u64_pair(6, 6))));
+        assert!(matches!(one.greeted(&hello(&two)).await, Err(Refusal::Log { .. })));
+    }
+
+    #[tokio::test]
+    async fn whoever_can_not_be_remembered_stays_a_stranger() {
+        let dirs: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
+        let gone = dirs[0].path().join("gone");
+        std::fs::create_dir(&gone).unwrap();
+        let (one, two) = (roster(&gone, 1), roster(dirs[1].path(), 2));
+        std::fs::remove_dir(&gone).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(one.greeted(&hello(&two)).await, Err(Refusal::Disk(_))));
+        }
+        std::fs::create_dir(&gone).unwrap();
+        one.greeted(&hello(&two)).await.unwrap();
+        drop(one);
+        let mut made_anew = two.introduction();
+        made_anew.directory_id = Some([9; 16]);
+        let one = roster(&gone, 1);
+        assert!(matches!(one.answered(NodeId(2), &made_anew).await, Err(Refusal::Directory { .. })));
+    }
+
+    /// What a dead voter said of ZooKeeper must not make a leader resign for it.
+    #[tokio::test(start_paused = true)]
+    async fn that_it_reaches_zookeeper_is_known_of_a_controller_only_while_it_says_so() {
+        let dirs: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
+        let (one, two) = (roster(dirs[0].path(), 1), roster(dirs[1].path(), 2));
+        one.greeted(&hello(&two)).await.unwrap();
+        let announcement = metadata_core::controllers::ControllerAnnouncement {
+            migration_enabled: true,
+            metadata_versions: metadata_core::metadata_version::MetadataVersionRange::production(),
+            zookeeper_fingerprint: None,
+            zookeeper_reachable: Some(true),
+        };
+        one.announced(NodeId(2), 1, Announced::new(&announcement, Default::default(), None));
+        let told = || one.look()[&NodeId(2)].clone()?.announced?.announcement();
+        assert_eq!(told(), Some(announcement.clone()));
+        tokio::time::advance(ALIVE).await;
+        let later = told().unwrap();
+        assert_eq!((later.zookeeper_reachable, later.migration_enabled), (None, true));
+        tokio::time::advance(NEWS_KEPT).await;
+        assert_eq!(told(), None);
     }
 
     #[tokio::test(start_paused = true)]

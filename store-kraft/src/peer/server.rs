@@ -3,16 +3,17 @@
 //! Whatever arrives that is no message, or of somebody who is not spoken with, ends that connection and nothing else. Until
 //! a connection has said who it is, it gets little memory, little time, and one of few places.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metadata_core::id::NodeId;
 use openraft::error::{InstallSnapshotError, RaftError};
 use tokio::io::BufStream;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::announcer::Announcing;
@@ -48,7 +49,7 @@ pub(crate) struct Answering {
 
 /// Accepts connections until it is dropped, which ends all of them.
 pub(crate) async fn serve(listener: TcpListener, answering: Arc<Answering>) {
-    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    let mut strangers: VecDeque<(AbortHandle, Arc<AtomicBool>)> = VecDeque::new();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -63,14 +64,20 @@ pub(crate) async fn serve(listener: TcpListener, answering: Arc<Answering>) {
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&strangers).try_acquire_owned() else {
-            tracing::warn!(%from, "too many connections have not said who they are; this one is closed");
-            continue;
-        };
+        strangers.retain(|(connection, greeted)| !greeted.load(Ordering::SeqCst) && !connection.is_finished());
+        if strangers.len() >= STRANGERS_MAX
+            && let Some((oldest, _)) = strangers.pop_front()
+        {
+            // A controller says at once who it is: whoever came later is more likely to be one.
+            tracing::warn!("too many connections have not said who they are; the oldest is closed");
+            oldest.abort();
+        }
         let answering = Arc::clone(&answering);
-        connections.spawn(async move {
+        let known = Arc::<AtomicBool>::default();
+        let greeted = Arc::clone(&known);
+        let connection = connections.spawn(async move {
             let greeted = timeout(HELLO_WITHIN, greet(tcp, &answering)).await;
-            drop(place);
+            known.store(true, Ordering::SeqCst);
             let ended = match greeted {
                 Ok(Ok((stream, other))) => answering.answer_all(stream, &other).await,
                 Ok(Err(ended)) => Err(ended),
@@ -81,6 +88,7 @@ pub(crate) async fn serve(listener: TcpListener, answering: Arc<Answering>) {
                 Err(ended) => tracing::warn!(%from, %ended, "a connection of another controller ends"),
             }
         });
+        strangers.push_back((connection, greeted));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use metadata_core::error::{Error, ErrorKind, Result};
@@ -31,6 +32,8 @@ pub(crate) struct Changing<'a> {
     pub(crate) own_address: String,
     pub(crate) dialer: Option<&'a Arc<Dialer>>,
     pub(crate) members: watch::Receiver<Members>,
+    /// Counts the changes that are under way.
+    pub(crate) changes: &'a Arc<AtomicUsize>,
 }
 
 type WriteError = RaftError<RaftNodeId, ClientWriteError<RaftNodeId, MemberAddress>>;
@@ -139,10 +142,16 @@ impl Changing<'_> {
     }
 
     async fn change(&self, change: ChangeMembers<RaftNodeId, MemberAddress>) -> Result<()> {
-        let changed = timeout(DECIDED_WITHIN, self.raft.change_membership(change, false)).await;
-        match changed {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(not_changed(error)),
+        // Of its two steps the second must follow the first, whether or not anybody still waits for it.
+        let (raft, under_way) = (self.raft.clone(), UnderWay::of(self.changes));
+        let changing = tokio::spawn(async move {
+            let _under_way = under_way;
+            raft.change_membership(change, false).await
+        });
+        match timeout(DECIDED_WITHIN, changing).await {
+            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Ok(Err(error))) => Err(not_changed(error)),
+            Ok(Err(stopped)) => Err(Error::unknown(ErrorKind::Unavailable, stopped.to_string())),
             Err(_) => {
                 let message = format!(
                     "the change of the members was not decided within {} s: is a majority of the voters there? Look at the \
@@ -152,6 +161,22 @@ impl Changing<'_> {
                 Err(Error::unknown(ErrorKind::Unavailable, message))
             }
         }
+    }
+}
+
+/// Counts a change as long as it lives.
+struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    fn of(changes: &Arc<AtomicUsize>) -> Self {
+        changes.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(changes))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

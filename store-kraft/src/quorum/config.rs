@@ -1,5 +1,6 @@
 //! How openraft is set up.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -19,10 +20,10 @@ const SNAPSHOT_CHUNK_BYTES: u64 = 1 << 20;
 /// Each piece of a snapshot is answered within this time.
 const SNAPSHOT_PIECE_MS: u64 = 60_000;
 
-/// The configuration of the controller that `options` are for.
-pub(crate) fn raft_config(options: &KraftLogOptions) -> Result<Config> {
+/// The configuration of the controller that `options` are for, where `voters` are those that its log knows.
+pub(crate) fn raft_config(options: &KraftLogOptions, voters: &BTreeSet<NodeId>) -> Result<Config> {
     let timeouts = options.peers.as_ref().map(|peers| peers.timeouts).unwrap_or_default();
-    let part = election_part(&timeouts, place(options.node_id, options.peers.as_ref()));
+    let part = election_part(&timeouts, place(options.node_id, voters, options.peers.as_ref()));
     let config = Config {
         cluster_name: options.cluster_id.clone(),
         election_timeout_min: part.start,
@@ -40,9 +41,14 @@ pub(crate) fn raft_config(options: &KraftLogOptions) -> Result<Config> {
     config.validate().map_err(unavailable)
 }
 
-/// Where `own` stands among the voters that were configured, from 0.
-fn place(own: NodeId, peers: Option<&PeerOptions>) -> u64 {
-    peers.into_iter().flat_map(|peers| peers.voters.range(..own)).count() as u64
+/// Where `own` stands among the voters of the log, or else among those that were configured, from 0. Who is to be added to a
+/// quorum that it knows nothing of goes by its id, until it is started again.
+fn place(own: NodeId, voters: &BTreeSet<NodeId>, peers: Option<&PeerOptions>) -> u64 {
+    let configured: BTreeSet<NodeId> = peers.into_iter().flat_map(|peers| peers.voters.keys().copied()).collect();
+    match [voters, &configured].into_iter().find(|voters| voters.contains(&own)) {
+        Some(voters) => voters.range(..own).count() as u64,
+        None => u64::from(own.0.unsigned_abs()),
+    }
 }
 
 /// The milliseconds among which a voter draws its time-out of elections. openraft draws once in a process: two voters that
@@ -61,6 +67,8 @@ fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn parts(ids: &[i32], timeouts: QuorumTimeouts) -> Vec<Range<u64>> {
@@ -70,7 +78,7 @@ mod tests {
         let of = |id: &i32| {
             let mut options = KraftLogOptions::new("unused", NodeId(*id), "cluster");
             options.peers = Some(peers.clone());
-            let config = raft_config(&options).unwrap();
+            let config = raft_config(&options, &BTreeSet::new()).unwrap();
             config.election_timeout_min..config.election_timeout_max
         };
         ids.iter().map(of).collect()
@@ -99,7 +107,19 @@ mod tests {
         assert_eq!(parts(&[1, 2, 3], timeouts), [20..21, 21..22, 21..22]);
     }
 
-    /// A leader that hears from no majority ends before a successor can begin.
+    #[test]
+    fn the_log_knows_the_voters_better_and_who_is_added_goes_by_its_id() {
+        let ids = |ids: &[i32]| ids.iter().copied().map(NodeId).collect::<BTreeSet<_>>();
+        let peers =
+            PeerOptions::new("localhost:1", ids(&[1, 2, 3]).into_iter().map(|id| (id, String::new())).collect());
+        assert_eq!(place(NodeId(3), &ids(&[]), Some(&peers)), 2);
+        assert_eq!(place(NodeId(3), &ids(&[3, 7, 8]), Some(&peers)), 0);
+        let none = PeerOptions::new("localhost:1", BTreeMap::new());
+        assert_eq!(place(NodeId(8), &ids(&[3, 7, 8]), Some(&none)), 2);
+        assert_eq!(place(NodeId(3003), &ids(&[]), Some(&none)), 3003);
+    }
+
+    /// Cut off cleanly, a leader that hears from no majority ends before a successor can begin.
     #[test]
     fn who_is_not_confirmed_stops_before_anybody_else_can_be_elected() {
         let timeouts = QuorumTimeouts::default();

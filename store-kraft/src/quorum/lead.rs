@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use metadata_core::error::ErrorKind;
@@ -41,6 +42,10 @@ pub(crate) struct Leading {
     pub(crate) resigning: watch::Receiver<Option<u64>>,
     /// What a log without an id is named by: this controller's data directory.
     pub(crate) directory_id: DirectoryId,
+    /// The log's id, once it is decided.
+    pub(crate) decided_name: Option<DirectoryId>,
+    /// Changes of the members that somebody asked for and that are under way.
+    pub(crate) changes: Arc<AtomicUsize>,
 }
 
 /// What was seen of Raft.
@@ -53,7 +58,7 @@ struct Seen {
     members: Members,
     /// Whether the members are those of applied entries.
     members_applied: bool,
-    /// The voters of before and of after, of a change that a leader of an earlier term left half done.
+    /// The voters of after, of a change that is half done and that nobody carries on: its leader is gone, or whoever asked for it.
     half_done: Option<BTreeSet<RaftNodeId>>,
     snapshot: Option<LogId>,
 }
@@ -68,7 +73,14 @@ impl Leading {
         let mut snapshot = None;
         let mut changing: Option<JoinHandle<()>> = None;
         let mut resigned = false;
+        let mut told_at = Instant::now();
+        // Without news of Raft, what it said last grows old: so it does while its disk hangs.
+        let mut ageing = tokio::time::interval(self.unconfirmed_max / 8);
+        ageing.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            if metrics.has_changed().unwrap_or(false) {
+                told_at = Instant::now();
+            }
             let seen = {
                 let now = metrics.borrow_and_update();
                 if let Err(fatal) = &now.running_state {
@@ -77,7 +89,10 @@ impl Leading {
                 }
                 let membership = &now.membership_config;
                 let half_done = match membership.membership().get_joint_config().as_slice() {
-                    [_, after] if membership.log_id().is_none_or(|id| id.leader_id.term < now.current_term) => {
+                    [_, after]
+                        if membership.log_id().is_none_or(|id| id.leader_id.term < now.current_term)
+                            || self.changes.load(Ordering::SeqCst) == 0 =>
+                    {
                         Some(after.clone())
                     }
                     _ => None,
@@ -86,7 +101,7 @@ impl Leading {
                     term: now.current_term,
                     leads: now.state == ServerState::Leader,
                     leader: now.current_leader.map(node_id),
-                    confirmed: now.millis_since_quorum_ack.map(Duration::from_millis),
+                    confirmed: now.millis_since_quorum_ack.map(|ms| Duration::from_millis(ms) + told_at.elapsed()),
                     members: membership.membership().into(),
                     members_applied: *membership.log_id() <= now.last_applied,
                     half_done,
@@ -127,6 +142,9 @@ impl Leading {
                 self.raft.runtime_config().heartbeat(!resigns);
                 resigned = resigns;
             }
+            if seen.members_applied {
+                self.decided_name = seen.members.log_id();
+            }
             self.tell_members(&seen.members);
             let begun = started == Some(Started { leader: self.own, epoch: epoch_of(seen.term) });
             if seen.leads && begun && changing.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -134,9 +152,13 @@ impl Leading {
             }
             self.tell(&seen, started, leads_since.map(|(_, since)| since), resigns);
             let changed = tokio::select! {
-                changed = metrics.changed() => changed,
+                changed = metrics.changed() => {
+                    told_at = Instant::now();
+                    changed
+                }
                 changed = self.view.changed() => changed,
                 changed = self.resigning.changed() => changed,
+                _ = ageing.tick(), if seen.leads => Ok(()),
             };
             if changed.is_err() {
                 return;
@@ -165,7 +187,7 @@ impl Leading {
     fn change_due(&self, seen: &Seen) -> Option<JoinHandle<()>> {
         let change = if let Some(voters) = &seen.half_done {
             ChangeMembers::ReplaceAllVoters(voters.clone())
-        } else if seen.members.log_id().is_none() {
+        } else if seen.members.log_id().is_none() || self.knows_more(&seen.members) {
             ChangeMembers::SetNodes(self.named(&seen.members))
         } else {
             return None;
@@ -179,15 +201,24 @@ impl Leading {
         }))
     }
 
+    fn directory_of(&self, id: NodeId) -> Option<DirectoryId> {
+        match id == self.own {
+            true => Some(self.directory_id),
+            false => self.roster.as_ref().and_then(|roster| roster.directory_of(id)),
+        }
+    }
+
+    /// Whether a member is in the membership without its directory, and was met since: all others must know it by that.
+    fn knows_more(&self, members: &Members) -> bool {
+        members.all.iter().any(|(id, member)| member.directory_id.is_none() && self.directory_of(*id).is_some())
+    }
+
     /// The members with the log's id, and with the directories by which they were met.
     fn named(&self, members: &Members) -> BTreeMap<RaftNodeId, MemberAddress> {
-        let directory_of = |id: &NodeId| match *id == self.own {
-            true => Some(self.directory_id),
-            false => self.roster.as_ref().and_then(|roster| roster.directory_of(*id)),
-        };
+        let log_id = Some(members.log_id().unwrap_or(self.directory_id));
         let named = members.all.iter().map(|(id, member)| {
-            let directory_id = member.directory_id.or_else(|| directory_of(id));
-            (raft_id(*id), MemberAddress { directory_id, log_id: Some(self.directory_id), ..member.clone() })
+            let directory_id = member.directory_id.or_else(|| self.directory_of(*id));
+            (raft_id(*id), MemberAddress { directory_id, log_id, ..member.clone() })
         });
         named.collect()
     }
@@ -195,7 +226,7 @@ impl Leading {
     fn tell_members(&self, members: &Members) {
         if let Some(roster) = &self.roster {
             let none = members.all.is_empty();
-            roster.members_changed(if none { &self.configured } else { &members.all });
+            roster.members_changed(if none { &self.configured } else { &members.all }, self.decided_name);
         }
         self.members.send_if_modified(|present| {
             let news = present != members;

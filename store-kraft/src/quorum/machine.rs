@@ -87,6 +87,8 @@ pub(crate) struct MachineParts {
     pub(crate) view: watch::Sender<View>,
     pub(crate) recent: Arc<RecentImages>,
     pub(crate) health: Health,
+    /// Is told up to which entry (inclusive) the applied state is durable.
+    pub(crate) durable: watch::Sender<Option<u64>>,
     /// Kept by the thread, so that nobody else opens the directory while it still writes.
     pub(crate) lock: Arc<DirectoryLock>,
 }
@@ -113,6 +115,7 @@ impl Machine {
             view: parts.view,
             recent: parts.recent,
             health: parts.health,
+            durable: parts.durable,
             failure: Arc::clone(&machine.failure),
             kept_from,
             since_sidecar: 0,
@@ -194,6 +197,7 @@ struct Worker {
     view: watch::Sender<View>,
     recent: Arc<RecentImages>,
     health: Health,
+    durable: watch::Sender<Option<u64>>,
     failure: Arc<OnceLock<Stopped>>,
     /// From here on (inclusive) there are all batches and an image to replay them on.
     kept_from: Offset,
@@ -309,6 +313,7 @@ impl Worker {
     fn save(&mut self) -> Result<(), ApplyError> {
         self.state.log.sync()?;
         self.state.sidecar().write(&self.disk, &self.layout.raft())?;
+        self.durable.send_replace(self.state.applied().map(|applied| applied.index));
         self.state.log.epochs().write(&self.disk, &self.layout.leader_epoch_checkpoint())?;
         self.since_sidecar = 0;
         Ok(())

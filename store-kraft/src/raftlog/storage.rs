@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use metadata_core::error::ErrorKind;
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{AnyError, LogState, OptionalSend, RaftLogReader, StorageIOError};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::open::Opened;
 use super::table::{EntryError, RaftLogTable};
@@ -28,6 +28,8 @@ pub(crate) struct RaftLogStore {
     table: Arc<RaftLogTable>,
     vote: Option<Vote>,
     health: Health,
+    /// Up to which entry (inclusive) the applied state is durable. Nothing above it is purged.
+    durable: Option<watch::Receiver<Option<u64>>>,
 }
 
 impl RaftLogStore {
@@ -61,7 +63,18 @@ impl RaftLogStore {
             drop(lock);
         };
         let thread = std::thread::Builder::new().name("raft-log".to_owned()).spawn(run)?;
-        Ok((Self { orders, table, vote, health }, thread))
+        Ok((Self { orders, table, vote, health, durable: None }, thread))
+    }
+
+    /// Purges no entry before the applied state has it durably. openraft gives the log back while a snapshot that was received
+    /// is still being installed: a crash in between would leave neither the entries nor what they amount to.
+    pub(crate) fn purging_behind(self, durable: watch::Receiver<Option<u64>>) -> Self {
+        Self { durable: Some(durable), ..self }
+    }
+
+    #[cfg(test)]
+    pub(super) fn stop_for_test(&self) {
+        self.health.stop(ErrorKind::Unavailable, "a test says so");
     }
 
     /// Where entries can be read.
@@ -174,6 +187,16 @@ impl RaftLogStorage<RaftTypes> for RaftLogStore {
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        if let Some(durable) = &mut self.durable {
+            tokio::select! {
+                waited = durable.wait_for(|durable| *durable >= Some(log_id.index)) => {
+                    waited.map_err(|_| write_error(&WriteError::Disk(stopped())))?;
+                }
+                stopped = self.health.wait() => {
+                    return Err(StorageIOError::write_logs(AnyError::new(&stopped)).into());
+                }
+            }
+        }
         let purged = self.carry_out(|answer| Order::Purge(log_id, answer)).await;
         purged.map_err(|error| write_error(&error))
     }

@@ -414,3 +414,34 @@ fn memberships_come_back() {
     let read = open(dir.path()).table.read(0).unwrap();
     assert!(matches!(read.payload, Payload::Membership(read) if read == membership));
 }
+
+/// openraft gives the log back while a snapshot that was received is still being installed.
+#[test]
+fn nothing_is_purged_before_what_it_amounts_to_is_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let durable = tokio::sync::watch::Sender::new(Some(3));
+        let mut log = start(dir.path(), &Disk::default()).purging_behind(durable.subscribe());
+        log.purge(log_id(1, 3)).await.unwrap();
+        let mut reader = log.clone();
+        let purging = tokio::spawn(async move { log.purge(log_id(1, 9)).await });
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(reader.get_log_state().await.unwrap().last_purged_log_id, Some(log_id(1, 3)));
+        durable.send_replace(Some(9));
+        purging.await.unwrap().unwrap();
+        assert_eq!(reader.get_log_state().await.unwrap().last_purged_log_id, Some(log_id(1, 9)));
+    });
+}
+
+#[test]
+fn a_purge_does_not_outwait_a_log_that_has_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let durable = tokio::sync::watch::Sender::new(None);
+        let mut log = start(dir.path(), &Disk::default()).purging_behind(durable.subscribe());
+        log.stop_for_test();
+        assert!(log.purge(log_id(1, 9)).await.is_err());
+    });
+}
