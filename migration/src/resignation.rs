@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use metadata_core::controllers::ControllerAnnouncement;
 use metadata_core::id::NodeId;
+use metadata_core::record::ZkMigrationState;
 
 /// Whether the leader `own`, which has not reached ZooKeeper for `out_of_reach`, should resign: for longer than `patience`, while
-/// another voter says that it does reach it. Where nobody does, another leader would be no better.
+/// another voter says that it does reach it. Where nobody does, another leader would be no better; and in a log that says
+/// `state` POST_MIGRATION or NONE nobody has any use for ZooKeeper.
 pub fn should_resign(
+    state: ZkMigrationState,
     own: NodeId,
     out_of_reach: Option<Duration>,
     patience: Duration,
@@ -20,7 +23,8 @@ pub fn should_resign(
     let reaches = |(id, told): (&NodeId, &Option<ControllerAnnouncement>)| {
         *id != own && told.as_ref().is_some_and(|told| told.migration_enabled && told.zookeeper_reachable == Some(true))
     };
-    out_of_reach.is_some_and(|out_of_reach| out_of_reach >= patience) && voters.iter().any(reaches)
+    let concerned = !matches!(state, ZkMigrationState::PostMigration | ZkMigrationState::None);
+    concerned && out_of_reach.is_some_and(|out_of_reach| out_of_reach >= patience) && voters.iter().any(reaches)
 }
 
 #[cfg(test)]
@@ -56,7 +60,10 @@ mod tests {
         ] {
             let own = (NodeId(1), voter(true, Some(true)));
             let voters = (2..).map(NodeId).zip(others).chain([own]).collect();
-            assert_eq!(should_resign(NodeId(1), out_of_reach, Duration::from_secs(5), &voters), expected, "{name}");
+            let resigns = |state| should_resign(state, NodeId(1), out_of_reach, Duration::from_secs(5), &voters);
+            assert_eq!(resigns(ZkMigrationState::Migration), expected, "{name}");
+            assert_eq!(resigns(ZkMigrationState::PreMigration), expected, "{name}");
+            assert!(!resigns(ZkMigrationState::PostMigration) && !resigns(ZkMigrationState::None), "{name}");
         }
     }
 }

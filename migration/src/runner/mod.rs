@@ -249,7 +249,8 @@ impl Migration {
         let voters = self.shared.voters.borrow();
         let Some(voters) = voters.known() else { return };
         let out_of_reach = self.out_of_reach_since.map(|since| since.elapsed());
-        if should_resign(id, out_of_reach, self.options.resign_after, voters) {
+        let state = self.shared.log.image().zk_migration_state();
+        if should_resign(state, id, out_of_reach, self.options.resign_after, voters) {
             tracing::warn!(%epoch, "ZooKeeper is out of reach here and not for another voter: this controller resigns");
             self.shared.log.resign(epoch);
         }
@@ -257,7 +258,9 @@ impl Migration {
 
     /// Whether nothing of ZooKeeper concerns us any more, or ever did: it may be switched off, and nobody minds.
     fn is_over(&self) -> bool {
-        matches!(self.driver.decision, Some(Decision::Finalized | Decision::PlainKRaft))
+        // A follower decides nothing, and learns it from the log.
+        self.shared.log.image().zk_migration_state() == ZkMigrationState::PostMigration
+            || matches!(self.driver.decision, Some(Decision::Finalized | Decision::PlainKRaft))
     }
 
     fn take(&mut self, answer: Answer, under_way: &mut Option<UnderWay>) {

@@ -128,12 +128,15 @@ fn announcement(settings: &ZkSettings) -> ControllerAnnouncement {
     }
 }
 
-pub(super) fn not_opened(error: Error, path: &Path) -> Failure {
+/// `of_several`: the directory is that of one controller of several.
+pub(super) fn not_opened(error: Error, path: &Path, of_several: bool) -> Failure {
     if let Some(holder) = who_holds(path) {
         return holder;
     }
     let path = path.display();
     let step = match error.kind() {
+        // The error says how one of several is built anew; no copy of it may take part again.
+        ErrorKind::Corrupt if of_several => format!("`cargo xtask dump-log {path}` shows what is sound"),
         ErrorKind::Corrupt => {
             format!("`cargo xtask dump-log {path}` shows what is sound; go on with the newest sound copy")
         }
@@ -168,7 +171,7 @@ impl Controller {
     /// The directory is in use, damaged, or can't be read; a rollback closed it; the log holds passwords that could not be
     /// written to ZooKeeper.
     pub async fn start(options: ControllerOptions, data_dir: DataDir) -> Result<Self, Failure> {
-        Seal::check(&data_dir.path)?;
+        Seal::check(&data_dir.path, options.peers.is_some())?;
         Self::open(options, data_dir).await
     }
 
@@ -183,11 +186,13 @@ impl Controller {
             overrule_zk_governed,
             inter_broker_protocol,
             deletions_share_max,
-            peers: _,
+            peers,
         } = options;
         let fate = Fate::from_environment()?;
         let connector = fate.as_ref().map_or_else(|| Arc::clone(&connector), |fate| fate.connector(connector.clone()));
-        let log = KraftLog::open(log_options).await.map_err(|error| not_opened(error, &data_dir.path))?;
+        let of_several = peers.is_some();
+        let opened = KraftLog::open(log_options).await;
+        let log = opened.map_err(|error| not_opened(error, &data_dir.path, of_several))?;
         let recovery = log.recovery();
         for damage in [&recovery.torn_raft_log, &recovery.torn_kafka_log].into_iter().flatten() {
             tracing::info!("{damage}: it was cut, and nothing that was acknowledged is lost");

@@ -181,8 +181,15 @@ impl RollbackKeeper for QuorumKeeper {
     }
 
     async fn begin(&self, plan: &GiveBackPlan) -> metadata_core::error::Result<()> {
-        self.own.begin(plan).await?;
-        self.tell(Some(QuorumSeal::RollbackBegun)).await
+        // The quorum first: a directory alone says nothing to the others, and would be left behind if they can't be told.
+        self.tell(Some(QuorumSeal::RollbackBegun)).await?;
+        let kept = self.own.begin(plan).await;
+        if kept.is_err()
+            && let Err(error) = self.tell(None).await
+        {
+            tracing::warn!(%error, "the quorum still takes the rollback for begun; run it again");
+        }
+        kept
     }
 
     async fn abandon(&self) -> metadata_core::error::Result<()> {
@@ -242,7 +249,7 @@ pub async fn rollback_on_disk(
 ) -> Result<RollbackReport, Failure> {
     let fate = Fate::from_environment()?;
     let log =
-        KraftLog::open(options.log_options(&data_dir)).await.map_err(|error| not_opened(error, &data_dir.path))?;
+        KraftLog::open(options.log_options(&data_dir)).await.map_err(|error| not_opened_alone(error, &data_dir))?;
     let log = Arc::new(log);
     let version = log.image().features().metadata_version().unwrap_or(options.metadata_version);
     let connector = Arc::clone(&options.connector);
@@ -273,6 +280,18 @@ pub async fn rollback_on_disk(
             with_a_controller(options, data_dir, order).await
         }
     }
+}
+
+fn not_opened_alone(error: Error, data_dir: &DataDir) -> Failure {
+    let invalid = error.kind() == ErrorKind::Invalid;
+    let failure = not_opened(error, &data_dir.path, false);
+    if !invalid {
+        return failure;
+    }
+    failure.next(
+        "of several controllers one alone decides nothing: start them with `migrate` again, also those in which a rollback was \
+         begun, and run `rollback` at the one that leads",
+    )
 }
 
 async fn with_a_controller(

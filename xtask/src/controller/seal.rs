@@ -120,12 +120,17 @@ impl Seal {
         }
     }
 
-    /// Refuses a start in the directory.
+    /// Refuses a start in the directory. One of several controllers (`of_several`) may start where a rollback was only begun: the
+    /// quorum's log says what came of it, and keeps every controller from acting meanwhile. The rest can't be done without a
+    /// majority.
     ///
     /// # Errors
     /// Blocked, when it is sealed.
-    pub fn check(data_dir: &Path) -> Result<(), Failure> {
+    pub fn check(data_dir: &Path, of_several: bool) -> Result<(), Failure> {
         let Some(seal) = Self::read(data_dir)? else { return Ok(()) };
+        if of_several && !seal.is_done() {
+            return Ok(());
+        }
         let path = data_dir.display();
         let next = if seal.is_done() {
             "for a new migration use a fresh --data-dir; this one may be kept for its log, or removed".to_owned()
@@ -298,10 +303,11 @@ mod tests {
     async fn what_goes_is_kept_before_and_the_directory_is_closed_from_then_on() {
         let dir = tempfile::tempdir().unwrap();
         let keeper = SealKeeper::new(dir.path());
-        Seal::check(dir.path()).unwrap();
+        Seal::check(dir.path(), false).unwrap();
         keeper.begin(&plan(b"{\"a\":1}")).await.unwrap();
         assert!(!keeper.is_sealed().await.unwrap());
-        let begun = Seal::check(dir.path()).unwrap_err();
+        let begun = Seal::check(dir.path(), false).unwrap_err();
+        Seal::check(dir.path(), true).unwrap();
         assert_eq!(begun.exit(), Exit::Blocked);
         assert!(begun.to_string().contains("run `rollback` again"), "{begun}");
         // An attempt whose answer was lost comes again.
@@ -313,7 +319,8 @@ mod tests {
         let (first, second) = (&seal.kept[0].znodes[0], &seal.kept[1].znodes[0]);
         assert_eq!((first.text.as_deref(), first.version, first.mtime_ms), (Some("{\"a\":1}"), 33, 8));
         assert_eq!((second.text.as_deref(), second.base64.as_deref()), (None, Some("/wA=")));
-        let done = Seal::check(dir.path()).unwrap_err();
+        let done = Seal::check(dir.path(), false).unwrap_err();
+        Seal::check(dir.path(), true).unwrap_err();
         assert!(done.to_string().contains("use a fresh --data-dir"), "{done}");
         // Sealed is sealed: the first time stays.
         keeper.seal(&plan(b"")).await.unwrap();
@@ -327,14 +334,14 @@ mod tests {
         keeper.begin(&plan(b"{}")).await.unwrap();
         keeper.abandon().await.unwrap();
         keeper.abandon().await.unwrap();
-        Seal::check(dir.path()).unwrap();
+        Seal::check(dir.path(), false).unwrap();
     }
 
     #[test]
     fn a_damaged_seal_seals_too() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(ROLLBACK_FILE), "{\"version\":1,").unwrap();
-        let refused = Seal::check(dir.path()).unwrap_err();
+        let refused = Seal::check(dir.path(), false).unwrap_err();
         assert_eq!(refused.exit(), Exit::Damaged);
         assert!(refused.lines().join("\n").contains("next: "));
     }

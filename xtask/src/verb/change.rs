@@ -328,7 +328,7 @@ fn nobody(data_dir: &Path) -> Failure {
             .why("nobody listens at its control socket, and only a running controller can make changes")
             .next("start `migrate` with this --data-dir, and try again")
     };
-    who_holds(data_dir).or_else(|| Seal::check(data_dir).err()).unwrap_or_else(nobody)
+    who_holds(data_dir).or_else(|| Seal::check(data_dir, false).err()).unwrap_or_else(nobody)
 }
 
 /// What is known when the controller's answer is not waited for. `done` is how many it has told of.

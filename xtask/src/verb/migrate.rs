@@ -147,7 +147,7 @@ pub(crate) async fn run(args: Args, shell: &Shell) -> VerbResult {
             .why("a controller answers at its control socket")
             .next("talk to that one, or stop it first"));
     }
-    Seal::check(&args.data_dir)?;
+    Seal::check(&args.data_dir, args.quorum.peers(node_id)?.is_some())?;
     let data_dir = prepare(args.data_dir.clone(), node_id, cluster_id.clone(), args.new_log_version()).await?;
     shell.note(format_args!(
         "cluster {cluster_id} at {place}, {topics} topics; {} {}",

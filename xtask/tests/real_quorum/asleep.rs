@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use metadata_core::id::NodeId;
 use xtask::control::{ChangesMade, Request, ask};
-use xtask::controller::{StatusReport, VerifyReport};
+use xtask::controller::{RollbackReport, StatusReport, VerifyReport};
 use xtask::fleet::{Fleet, FleetSpec, FleetView, leader_dir, logs_agree, members_in};
 use xtask::seed::PASSWORD_ENCODER_SECRET;
 
@@ -158,4 +158,53 @@ async fn a_leader_that_dies_while_it_copies_and_stays_dead_keeps_nobody_waiting(
     assert_eq!(verified.total.divergent, 0, "{verified:#?}");
     fleet.stop().await;
     assert!(logs_agree(&members_in(&folder.path().join("controllers"))).unwrap().batches > 0);
+}
+
+/// The quorum knows that a rollback was begun, and its leader dies before ZooKeeper does. All start again, that one too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_whose_leader_died_is_finished_by_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, settings) = seeded(424).await;
+    std::fs::write(folder.path().join("fate"), "rollback-give-back:before").unwrap();
+    let mut fleet = started_as(mortal(folder.path()), folder.path(), &server.address());
+    let leader = dual_writer(&fleet, None).await;
+    let order = Request::Rollback { dry_run: false, election_seconds: 0 };
+    ask::<RollbackReport>(&fleet.data_dir(leader), &order, |_| {}).await.unwrap_err();
+    std::fs::remove_file(folder.path().join("fate")).unwrap();
+    IDS.into_iter().for_each(|id| fleet.kill(id));
+    for id in IDS {
+        fleet.start_member(id).unwrap();
+    }
+    let elected = |view: &FleetView| {
+        view.answering().any(|(id, status)| status.quorum.as_ref().is_some_and(|it| it.leader == Some(id.0)))
+    };
+    let view = fleet.wait("one of them leads", PATIENCE, elected).await.unwrap();
+    assert!(view.dual_writer().is_none(), "nobody acts in the midst of a rollback");
+    // Whoever leads now does the rest.
+    let finished = async {
+        loop {
+            for id in IDS {
+                if let Ok(Some(report)) = ask::<RollbackReport>(&fleet.data_dir(id), &order, |_| {}).await {
+                    return report;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let report = tokio::time::timeout(PATIENCE, finished).await.unwrap();
+    assert!(report.rolled_back && report.wrote, "{report:#?}");
+    let session = settings.client.connector().unwrap().connect().await.unwrap();
+    for path in ["/migration", "/controller"] {
+        assert!(session.exists(path).await.unwrap().is_none(), "{path}");
+    }
+    let ended = async {
+        while IDS.into_iter().any(|id| fleet.members()[&id].ended().is_none()) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
+    for id in IDS {
+        let seal = std::fs::read_to_string(fleet.data_dir(id).join("rollback.json")).unwrap();
+        assert!(!seal.contains("\"done_ms\": null"), "{id}: {seal}");
+    }
 }
