@@ -9,6 +9,7 @@ mod contract;
 mod crash;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
 mod fetch;
 #[cfg(test)]
 mod log;
