@@ -67,7 +67,7 @@ impl fmt::Display for UnreadyReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unserved => f.write_str(
-                "is alive in /brokers/ids and would be left without a controller: no broker channel is wired in",
+                "is alive in /brokers/ids and would be left without a controller: nobody serves it",
             ),
             Self::HasTheControllersId { replicas } => write!(
                 f,

@@ -9,6 +9,8 @@ use metadata_core::log::MetadataLog;
 use metadata_core::projection::Projection;
 use metadata_core::store::MetadataStore;
 
+use crate::propagate::BrokerChannel;
+
 /// The other side of every order.
 pub struct Ports {
     /// The metadata log: the truth.
@@ -23,4 +25,6 @@ pub struct Ports {
     pub broker_ids: Box<dyn BrokerIds>,
     /// Who has replicas.
     pub assigned_replicas: Arc<dyn AssignedReplicas>,
+    /// How brokers in ZooKeeper mode are told things; `None` when nobody tells them, so that they get no elections.
+    pub channel: Option<Arc<dyn BrokerChannel>>,
 }

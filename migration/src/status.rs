@@ -63,6 +63,8 @@ pub struct Status {
     pub voters: BTreeMap<NodeId, Option<ControllerAnnouncement>>,
     /// Brokers that are alive and that nobody serves since we took the controller role, whether or not we can write now.
     pub unserved: Vec<NodeId>,
+    /// Whether brokers in ZooKeeper mode are served here: then it is worth waiting for them.
+    pub serves_brokers: bool,
 }
 
 /// What nothing goes on for.
@@ -103,6 +105,7 @@ impl Status {
             registrar: None,
             voters: BTreeMap::new(),
             unserved: Vec::new(),
+            serves_brokers: false,
         }
     }
 

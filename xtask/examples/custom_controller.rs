@@ -312,6 +312,7 @@ pub(crate) async fn run(
         controllers: Box::new(FixedVoters::sole(CONTROLLER, announcement())),
         broker_ids: Box::new(store.broker_ids()),
         assigned_replicas: Arc::<ZkStore>::clone(&store),
+        channel: None,
     };
 
     // 4. The migration runs as a task. With `Service::None` brokers hold it back, since nobody here serves them.

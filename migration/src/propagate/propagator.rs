@@ -148,6 +148,16 @@ impl Propagator {
         failed.map_or(Ok(done), Err)
     }
 
+    /// This controller tells nobody anything any more: every queue is closed. What a channel can't close now it closes when it
+    /// is stopped.
+    pub async fn end(self, channel: &dyn BrokerChannel) {
+        for id in self.brokers.into_keys() {
+            if let Err(error) = channel.close(id).await {
+                tracing::debug!(broker = %id, %error, "a queue was not closed");
+            }
+        }
+    }
+
     async fn carry_out(&mut self, channel: &dyn BrokerChannel, order: Order, done: &mut Propagated) -> Result<()> {
         match order {
             Order::Open(receiver) => {

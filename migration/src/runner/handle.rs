@@ -1,10 +1,12 @@
 //! A look at a running migration, and a few words to it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use broker_registry::{
     BrokerSessions, Heartbeat, RegistrationRefusal, RegistrationRequest, ResponseError, Surroundings,
 };
+use metadata_core::brokers::BrokerPresence;
 use metadata_core::error::{Error, ErrorKind, Outcome, Result};
 use metadata_core::id::NodeId;
 use metadata_core::image::MetadataImage;
@@ -127,6 +129,16 @@ impl MigrationHandle {
     /// A broker was not heard for as long as a session lasts: it is fenced.
     pub fn broker_session_ended(&self, id: NodeId) {
         self.on_sessions(|sessions, _| sessions.expire(id));
+    }
+
+    /// Who is in `/brokers/ids`, to look at or to wait on; `None` while that can't be told.
+    pub fn brokers_in_zookeeper(&self) -> watch::Receiver<Option<BTreeMap<NodeId, BrokerPresence>>> {
+        self.registry.present()
+    }
+
+    /// Whether a broker had a session with this controller, which has ended.
+    pub fn has_broker_session_ended(&self, id: NodeId) -> bool {
+        self.registry.sessions.borrow().has_expired(id)
     }
 
     fn on_sessions<T>(&self, change: impl FnOnce(&mut BrokerSessions, Surroundings<'_>) -> T) -> T {

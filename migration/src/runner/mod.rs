@@ -8,6 +8,7 @@ mod handle;
 mod options;
 mod order;
 mod registry;
+mod telling;
 mod watched;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use broker_registry::{Assessment, Presence};
+use futures::future::BoxFuture;
 use metadata_core::brokers::BrokerIds;
 use metadata_core::controllers::{Announcer, Controllers};
 use metadata_core::error::Result;
@@ -32,6 +34,7 @@ pub use self::options::{MigrationOptions, RetryPolicy};
 use self::handle::Word;
 use self::order::{Claim, Shared, Work};
 use self::registry::{Registering, Registry, registered};
+use self::telling::{Telling, told};
 use self::watched::{Voters, Watched, next_brokers, next_voters};
 use crate::driver::{Answer, Decision, Driver, Effect, Event, Order, PeerFlags, State};
 use crate::dual_write::{Acknowledged, DualWriteProgress, FinalizeRequest, Request};
@@ -68,6 +71,8 @@ pub struct Migration {
     claim: Claim,
     presence: Presence,
     registering: Option<Registering>,
+    /// Tells brokers in ZooKeeper mode, if anybody does.
+    telling: Option<Telling>,
     assessment: Option<Assessment>,
     zookeeper_at: Option<Position>,
     sync: Option<metadata_core::store::SyncReport>,
@@ -91,6 +96,8 @@ struct Inputs {
     controllers: Box<dyn Controllers>,
     words: mpsc::Receiver<Word>,
     stop: watch::Receiver<bool>,
+    /// The work of `telling`.
+    tells: Option<BoxFuture<'static, ()>>,
 }
 
 impl Migration {
@@ -108,6 +115,9 @@ impl Migration {
             registry: registry.clone(),
             log: Arc::clone(&ports.log),
         };
+        let listener = options.inter_broker_listener.clone().unwrap_or_else(|| "PLAINTEXT".to_owned());
+        let telling = ports.channel.map(|channel| Telling::new(Arc::clone(&ports.log), channel, listener));
+        let (telling, tells) = telling.unzip();
         let migration = Self {
             shared: Shared {
                 log: ports.log,
@@ -126,6 +136,7 @@ impl Migration {
             claim: Claim::default(),
             presence: Presence::new(),
             registering: None,
+            telling,
             assessment: None,
             zookeeper_at: None,
             sync: None,
@@ -137,7 +148,7 @@ impl Migration {
             since,
             waiting_since: None,
             status,
-            inputs: Some(Inputs { broker_ids: ports.broker_ids, controllers: ports.controllers, words, stop }),
+            inputs: Some(Inputs { broker_ids: ports.broker_ids, controllers: ports.controllers, words, stop, tells }),
         };
         (migration, handle)
     }
@@ -148,7 +159,9 @@ impl Migration {
     /// The log's, when it can't say any more who leads: it was stopped, or is damaged. Every other failure is part of the
     /// migration's life and shows in its status.
     pub async fn run(mut self) -> Result<()> {
-        let Some(Inputs { broker_ids, controllers, mut words, mut stop }) = self.inputs.take() else { return Ok(()) };
+        let Some(Inputs { broker_ids, controllers, mut words, mut stop, mut tells }) = self.inputs.take() else {
+            return Ok(());
+        };
         let log = Arc::clone(&self.shared.log);
         let (mut copy, mut dual_write) = (self.shared.copy.subscribe(), self.shared.dual_write.subscribe());
         let retry_first = self.options.retry.first;
@@ -195,6 +208,7 @@ impl Migration {
                     self.brokers_look_otherwise(news)
                 }
                 () = registered(&mut self.registering) => self.brokers_look_otherwise(true),
+                () = told(&mut tells) => None,
                 _ = sessions.changed() => self.brokers_look_otherwise(true),
                 (controllers, seen) = &mut voters => {
                     voters = next_voters(controllers, again_after(seen.is_err()));
@@ -218,6 +232,9 @@ impl Migration {
                 }
             }
             let (leadership, decision) = (self.driver.leadership, self.driver.decision);
+            if let Some(telling) = self.telling.as_ref().filter(|_| leadership.is_none()) {
+                telling.stop();
+            }
             let running = self.registering.take();
             self.registering = Registering::kept(running, &log, leadership, decision, &self.shared.registry);
         }
@@ -487,7 +504,9 @@ impl Migration {
             status.assessment.clone_from(&self.assessment);
             status.registrar = self.registering.as_ref().map(Registering::report);
             status.voters = self.shared.voters.borrow().known().cloned().unwrap_or_default();
-            status.unserved = if holds_role { self.presence.brokers().keys().copied().collect() } else { Vec::new() };
+            status.serves_brokers = self.telling.is_some();
+            let unserved = holds_role && self.telling.is_none();
+            status.unserved = if unserved { self.presence.brokers().keys().copied().collect() } else { Vec::new() };
         });
     }
 
@@ -505,8 +524,16 @@ impl Migration {
             Effect::Claim => shared.claim(leadership),
             Effect::Copy => shared.copy(claim, leadership),
             Effect::Sync => shared.sync(claim, leadership),
-            // No broker channel is wired in: nobody is served, and the status says so.
-            Effect::TellBrokers => Box::pin(async move { (Event::BrokersTold, claim) }),
+            // Without a channel nobody is served, and the status says so.
+            Effect::TellBrokers => {
+                let (telling, claimed) = (self.telling.clone(), self.driver.claimed);
+                Box::pin(async move {
+                    if let (Some(telling), Some(claimed)) = (telling, claimed) {
+                        telling.everything(claimed).await;
+                    }
+                    (Event::BrokersTold, claim)
+                })
+            }
             Effect::DualWrite => {
                 let (sender, requests) = mpsc::channel(8);
                 self.to_writer = Some(sender);

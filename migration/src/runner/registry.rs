@@ -121,6 +121,11 @@ impl Registry {
         }
     }
 
+    /// Who is in `/brokers/ids`; `None` while that can't be told.
+    pub(super) fn present(&self) -> watch::Receiver<Option<Brokers>> {
+        self.present.subscribe()
+    }
+
     /// What the rules know beside the brokers.
     pub(super) fn settings(&self) -> RegistrySettings {
         self.settings.borrow().clone()
@@ -153,10 +158,11 @@ impl Registering {
         decision: Option<Decision>,
         registry: &Registry,
     ) -> Option<Self> {
-        let leadership = leadership.filter(|_| concerns_brokers(decision))?;
+        let served = registry.service == Service::Served;
+        let leadership = leadership.filter(|_| concerns_brokers(decision, served))?;
         match running {
             Some(running) if running.leadership == leadership => Some(running),
-            _ if matches!(LogFinding::of(&log.image()), LogFinding::Pre | LogFinding::Migration) => {
+            _ if registers_in(LogFinding::of(&log.image()), served) => {
                 Some(Self::start(Arc::clone(log), leadership, registry))
             }
             _ => None,
@@ -164,7 +170,20 @@ impl Registering {
     }
 }
 
-fn concerns_brokers(decision: Option<Decision>) -> bool {
+/// Before the first record of a log nobody is registered. Whoever serves brokers serves them after the migration too, and
+/// where there never was one.
+fn registers_in(log: LogFinding, served: bool) -> bool {
+    match log {
+        LogFinding::Pre | LogFinding::Migration => true,
+        LogFinding::Born | LogFinding::Post => served,
+        LogFinding::Empty | LogFinding::PreFilled => false,
+    }
+}
+
+fn concerns_brokers(decision: Option<Decision>, served: bool) -> bool {
+    if served && matches!(decision, Some(Decision::Finalized | Decision::PlainKRaft)) {
+        return true;
+    }
     matches!(
         decision,
         Some(

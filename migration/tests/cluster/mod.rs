@@ -131,6 +131,7 @@ impl Cluster {
             zookeeper: Arc::new(ports::Store(self.store.clone(), Arc::clone(&self.calls))),
             broker_ids: Box::new(Brokers(broker_ids)),
             assigned_replicas: Arc::new(NoReplicas),
+            channel: None,
         };
         let (migration, handle) = Migration::new(ports, MigrationOptions { service, ..self.options.clone() });
         (handle, tokio::spawn(migration.run()))

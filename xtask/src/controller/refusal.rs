@@ -44,13 +44,12 @@ pub fn why_it_stopped(status: &Status) -> Option<Failure> {
             )
         }
         // Not a failure to look at them, which passes, but what was seen.
-        (State::WaitForBrokers, None) if status.reason.is_some() => Some(
+        (State::WaitForBrokers, None) if status.reason.is_some() && !status.serves_brokers => Some(
             Failure::blocked("the brokers don't allow the migration")
                 .whys(reasons)
                 .next(
-                    "while no broker channel is wired in, no broker can be served: use --unserved-brokers only if nobody \
-                     needs them, as in a rehearsal; if this controller's id is a broker's, choose another --node-id and a \
-                     new --data-dir",
+                    "serve the brokers with --broker-listener; use --unserved-brokers only if nobody needs them, as in a \
+                     rehearsal; if this controller's id is a broker's, choose another --node-id and a new --data-dir",
                 ),
         ),
         (_, Some(ErrorKind::Unauthorized))
@@ -131,6 +130,7 @@ mod tests {
             controllers: Box::new(Nobody),
             broker_ids: Box::new(Nobody),
             assigned_replicas: Arc::new(Nobody),
+            channel: None,
         };
         let (_, handle) = Migration::new(ports, MigrationOptions::new("c"));
         handle.watch().borrow().clone()

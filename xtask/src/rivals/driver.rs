@@ -82,6 +82,7 @@ pub async fn run_driver(args: DriverArgs) -> VerbResult {
         controllers: Box::new(FixedVoters::new(voters.iter().map(|id| (*id, announcement.clone())))),
         broker_ids: Box::new(store.broker_ids()),
         assigned_replicas: store,
+        channel: None,
     };
     let options = MigrationOptions { service: Service::NoneByOperatorsWord, ..MigrationOptions::new(cluster_id) };
     let (migration, handle) = Migration::new(ports, options);

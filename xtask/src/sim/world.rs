@@ -208,6 +208,7 @@ impl World {
             controllers: Box::new(Announced::of(&self.flags)),
             broker_ids: Box::new(ZkBrokerIds::new(Arc::new(connector()))),
             assigned_replicas: store,
+            channel: None,
         };
         let options = MigrationOptions {
             service: Service::NoneByOperatorsWord,
