@@ -178,7 +178,8 @@ async fn clippy() -> End {
 
 /// Each library as its users get it; with all features on, a missing `cfg` would not show.
 async fn features() -> End {
-    let libraries = ["metadata-core", "fencing", "broker-registry", "migration", "store-zk", "store-kraft"];
+    let libraries =
+        ["metadata-core", "fencing", "broker-registry", "migration", "store-zk", "store-kraft", "controller"];
     let mut arguments = vec!["check"];
     arguments.extend(libraries.iter().flat_map(|library| ["--package", library]));
     captured::run(locked(&arguments), "cargo check of the libraries").await

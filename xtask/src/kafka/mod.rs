@@ -6,7 +6,6 @@
 //! - [`KafkaDump`] is what `DumpLogSegments` printed, read;
 //! - [`agree`] compares it with what our `dump-log` says of the same file;
 //! - [`StandIn`] registers with a controller in a broker's place;
-//! - [`zk_broker_requests`] makes Kafka's messages of what brokers in ZooKeeper mode are told.
 
 pub mod agree;
 mod dump;
@@ -16,7 +15,6 @@ mod release;
 mod server;
 mod stand_in;
 mod wire;
-pub mod zk_broker_requests;
 
 pub use self::dump::{FilePlace, KafkaBatch, KafkaDump, KafkaRecord, RecordText};
 pub use self::install::Kafka;

@@ -7,44 +7,24 @@ use kafka_protocol::messages::stop_replica_request::{StopReplicaPartitionState, 
 use kafka_protocol::messages::update_metadata_request::{
     UpdateMetadataBroker, UpdateMetadataEndpoint, UpdateMetadataPartitionState, UpdateMetadataTopicState,
 };
-use kafka_protocol::messages::{BrokerId, LeaderAndIsrRequest, StopReplicaRequest, TopicName, UpdateMetadataRequest};
-use kafka_protocol::protocol::StrBytes;
-use metadata_core::id::{NodeId, TopicId};
+use kafka_protocol::messages::{BrokerId, LeaderAndIsrRequest, StopReplicaRequest, UpdateMetadataRequest};
+use metadata_core::id::NodeId;
 use migration::propagate::{self, ActingController, LiveBroker, Stamp, UpdateMetadataPartition};
-use uuid::Uuid;
 
-fn broker(id: NodeId) -> BrokerId {
-    BrokerId(id.0)
-}
-
-fn brokers(ids: &[NodeId]) -> Vec<BrokerId> {
-    ids.iter().copied().map(broker).collect()
-}
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
-
-fn name(name: &str) -> TopicName {
-    TopicName(text(name))
-}
-
-fn uuid(id: TopicId) -> Uuid {
-    Uuid::from_bytes(*id.0.as_bytes())
-}
+use crate::convert::{broker, brokers, text, to_kafka, topic_name};
 
 fn broker_epoch(stamp: Stamp) -> i64 {
     stamp.broker_epoch.map_or(-1, |epoch| epoch.0)
 }
 
 /// For version [`propagate::LeaderAndIsrRequest::VERSION`].
-pub fn leader_and_isr(request: &propagate::LeaderAndIsrRequest) -> LeaderAndIsrRequest {
+pub(super) fn leader_and_isr(request: &propagate::LeaderAndIsrRequest) -> LeaderAndIsrRequest {
     let controller = request.stamp.controller;
     let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| led_partition(controller, partition));
         LeaderAndIsrTopicState::default()
-            .with_topic_name(name(&topic.name))
-            .with_topic_id(uuid(topic.id))
+            .with_topic_name(topic_name(&topic.name))
+            .with_topic_id(to_kafka(topic.id.0))
             .with_partition_states(partitions.collect())
     });
     let leaders = request.live_leaders.iter().map(|leader| {
@@ -83,13 +63,13 @@ fn led_partition(
 }
 
 /// For version [`propagate::UpdateMetadataRequest::VERSION`].
-pub fn update_metadata(request: &propagate::UpdateMetadataRequest) -> UpdateMetadataRequest {
+pub(super) fn update_metadata(request: &propagate::UpdateMetadataRequest) -> UpdateMetadataRequest {
     let controller = request.stamp.controller;
     let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| known_partition(controller, partition));
         UpdateMetadataTopicState::default()
-            .with_topic_name(name(&topic.name))
-            .with_topic_id(uuid(topic.id))
+            .with_topic_name(topic_name(&topic.name))
+            .with_topic_id(to_kafka(topic.id.0))
             .with_partition_states(partitions.collect())
     });
     UpdateMetadataRequest::default()
@@ -140,7 +120,7 @@ fn live_broker(live: &LiveBroker) -> UpdateMetadataBroker {
 }
 
 /// For version [`propagate::StopReplicaRequest::VERSION`].
-pub fn stop_replica(request: &propagate::StopReplicaRequest) -> StopReplicaRequest {
+pub(super) fn stop_replica(request: &propagate::StopReplicaRequest) -> StopReplicaRequest {
     let controller = request.stamp.controller;
     let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
@@ -149,7 +129,9 @@ pub fn stop_replica(request: &propagate::StopReplicaRequest) -> StopReplicaReque
                 .with_leader_epoch(partition.leader_epoch_code())
                 .with_delete_partition(true)
         });
-        StopReplicaTopicState::default().with_topic_name(name(&topic.name)).with_partition_states(partitions.collect())
+        StopReplicaTopicState::default()
+            .with_topic_name(topic_name(&topic.name))
+            .with_partition_states(partitions.collect())
     });
     StopReplicaRequest::default()
         .with_controller_id(broker(controller.id))
@@ -166,10 +148,11 @@ mod tests {
     use bytes::{Bytes, BytesMut};
     use kafka_protocol::protocol::{Decodable, Encodable, Message, Request};
     use metadata_core::contract::Workload;
-    use metadata_core::id::{BrokerEpoch, KRaftLeaderEpoch, ZkControllerEpoch};
+    use metadata_core::id::{BrokerEpoch, KRaftLeaderEpoch, TopicId, ZkControllerEpoch};
     use metadata_core::image::{MetadataDelta, MetadataImage};
     use metadata_core::record::{BrokerEndpoint, RegisterBrokerRecord};
     use migration::propagate::{BrokerRequest, Order, Propagator};
+    use uuid::Uuid;
 
     use super::*;
 
