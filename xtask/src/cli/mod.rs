@@ -1,6 +1,7 @@
 //! What all verbs share: how they end, what they print, how they show progress, how they are stopped, and how they find
 //! a ZooKeeper. A verb is a file in `verb`; it knows its own flags and nothing of the others.
 
+mod brokers;
 mod exit;
 mod failure;
 mod interrupt;
@@ -11,6 +12,7 @@ mod quorum;
 mod shell;
 mod zookeeper;
 
+pub use self::brokers::{BrokersArgs, ServeBrokers};
 pub use self::exit::Exit;
 pub use self::failure::Failure;
 pub use self::interrupt::Interrupt;

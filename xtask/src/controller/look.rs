@@ -129,7 +129,7 @@ pub fn blockers(seen: &Seen, node_id: NodeId, unserved_brokers: bool) -> Vec<Str
     if !unserved_brokers {
         reasons.extend(seen.alive.iter().map(|id| {
             format!(
-                "broker {id} is alive in {} and would be left without a controller: no broker channel is wired in",
+                "broker {id} is alive in {} and would be left without a controller: nobody serves it",
                 path::BROKER_IDS
             )
         }));

@@ -7,6 +7,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use broker_registry::{OperatorsSettings, Service};
+use controller::channel::TcpBrokerChannel;
+use controller::serve::{BROKER_SESSION_DEFAULT, ServeOptions, Serving};
 use fencing::Quorum;
 use metadata_core::controllers::ControllerAnnouncement;
 use metadata_core::error::{Error, ErrorKind, Outcome};
@@ -17,6 +19,7 @@ use metadata_core::metadata_version::{MetadataVersion, MetadataVersionRange};
 use metadata_core::record::ZkMigrationState;
 use migration::finalization::{Finalization, FinalizeOptions};
 use migration::gate::{DivergenceBudget, Gate, GateStatus};
+use migration::propagate::BrokerChannel;
 use migration::{Migration, MigrationHandle, MigrationOptions, Ports, State, Status};
 use store_kraft::{KraftLog, KraftLogOptions, PeerOptions};
 use store_zk::client::ZkConnector;
@@ -44,7 +47,7 @@ use super::rollback::{Over, follow_seal};
 use super::seal::Seal;
 use super::secret::{check_secret, secret_of};
 use crate::change::Change;
-use crate::cli::Failure;
+use crate::cli::{Failure, ServeBrokers};
 use crate::control::{ChangesMade, Reporter};
 
 /// How long dual writing may take to settle what is in flight, before a comparison gives up.
@@ -69,6 +72,8 @@ pub struct ControllerOptions {
     pub deletions_share_max: Option<f64>,
     /// How the other controllers are met; `None` for a quorum of one.
     pub peers: Option<PeerOptions>,
+    /// How brokers are served; `None` when nobody serves them.
+    pub brokers: Option<ServeBrokers>,
 }
 
 impl ControllerOptions {
@@ -83,6 +88,7 @@ impl ControllerOptions {
             inter_broker_protocol: None,
             deletions_share_max: None,
             peers: None,
+            brokers: None,
         }
     }
 
@@ -162,6 +168,8 @@ pub struct Controller {
     pub(super) rolling_back: Arc<AtomicBool>,
     settings: ZkSettings,
     pub(super) fate: Option<Arc<Fate>>,
+    /// Answers brokers, until the controller stops.
+    serving: std::sync::Mutex<Option<Serving>>,
 }
 
 impl Controller {
@@ -187,6 +195,7 @@ impl Controller {
             inter_broker_protocol,
             deletions_share_max,
             peers,
+            brokers,
         } = options;
         let fate = Fate::from_environment()?;
         let connector = fate.as_ref().map_or_else(|| Arc::clone(&connector), |fate| fate.connector(connector.clone()));
@@ -223,6 +232,7 @@ impl Controller {
             controllers: Box::new(log.controllers()),
             broker_ids: Box::new(store.broker_ids()),
             assigned_replicas: Arc::new(Assigned(Arc::clone(&store))),
+            channel: brokers.as_ref().map(|_| Arc::new(TcpBrokerChannel::new()) as Arc<dyn BrokerChannel>),
         };
         if let Some(fate) = &fate {
             ports.log = fate.log(ports.log);
@@ -230,13 +240,18 @@ impl Controller {
             ports.assigned_replicas = fate.replicas(ports.assigned_replicas);
             ports.projection = fate.projection(ports.projection);
         }
-        let service = if unserved_brokers { Service::NoneByOperatorsWord } else { Service::None };
+        let service = match &brokers {
+            Some(_) => Service::Served,
+            None if unserved_brokers => Service::NoneByOperatorsWord,
+            None => Service::None,
+        };
         let options = MigrationOptions {
             migration_enable: enabled(&settings),
             metadata_version,
             service,
             overrule_zk_governed,
             zookeeper_fingerprint: Some(settings.fingerprint()),
+            inter_broker_listener: brokers.as_ref().map(|brokers| brokers.inter_broker_listener.clone()),
             operator: OperatorsSettings {
                 // That of /cluster/id, which every broker compares with its own.
                 cluster_id: Some(data_dir.cluster_id.clone()),
@@ -260,7 +275,27 @@ impl Controller {
             let ended = gate.follow(status, followed).await;
             tracing::debug!(%ended, "nothing feeds the gate any more");
         }));
+        let serving = match brokers {
+            Some(brokers) => {
+                let options = ServeOptions {
+                    node_id: data_dir.node_id,
+                    cluster_id: data_dir.cluster_id.clone(),
+                    advertised: brokers.advertised,
+                    migration_enable: enabled(&settings),
+                    broker_session: BROKER_SESSION_DEFAULT,
+                };
+                let served =
+                    Serving::start(Arc::clone(&log), handle.clone(), entrance.gate.clone(), &brokers.listen, options);
+                Some(served.await.map_err(|error| {
+                    Failure::failed(format!("can't listen for brokers at {}", brokers.listen))
+                        .because(&error)
+                        .next("choose another --broker-listener")
+                })?)
+            }
+            None => None,
+        };
         Ok(Self {
+            serving: std::sync::Mutex::new(serving),
             log,
             store,
             measured,
@@ -304,6 +339,7 @@ impl Controller {
     /// # Errors
     /// The log had stopped before, or could not be synced. Nothing that was acknowledged is lost.
     pub async fn stop(&self) -> Result<(), Failure> {
+        self.serving.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         self.handle.stop();
         if let Some(running) = self.running.lock().await.take() {
             match running.await {

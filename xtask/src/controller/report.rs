@@ -425,7 +425,7 @@ pub fn sentence(state: migration::State, decision: Option<migration::Decision>) 
         S::BecomeController => "taking the controller role in ZooKeeper",
         S::ZkMigration => "copying ZooKeeper into the log",
         S::SyncKRaftToZk => "making ZooKeeper equal to the log",
-        S::KRaftControllerToBrokerComm => "no broker channel is wired in, so no broker is told",
+        S::KRaftControllerToBrokerComm => "the brokers in ZooKeeper mode are told everything",
         S::DualWrite => "every change goes to the log and to ZooKeeper",
         S::Blocked => "blocked",
         S::ZkGoverned => "ZooKeeper was governed by someone else",

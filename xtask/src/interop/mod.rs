@@ -16,6 +16,7 @@ mod part;
 mod populate;
 mod reads_kafka;
 mod rollback;
+mod served;
 mod source;
 mod view;
 mod zk_brokers;

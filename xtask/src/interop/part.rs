@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::{Findings, Lab, differential, kafka_reads, offline, reads_kafka, rollback, zk_brokers};
+use super::{Findings, Lab, differential, kafka_reads, offline, reads_kafka, rollback, served, zk_brokers};
 use crate::cli::{Failure, Fields};
 
 /// A question to Kafka. Their order is that of a full run.
@@ -21,6 +21,8 @@ pub enum Part {
     ReadsKafka,
     /// After our rollback the brokers elect a controller and serve everything, and a second migration works
     Rollback,
+    /// ZooKeeper-mode brokers that run are taken over and served by our controller, which elects their leaders
+    Served,
     /// Changes that are written to ZooKeeper take effect in a ZooKeeper-mode broker that runs
     ZkBrokers,
 }
@@ -79,6 +81,7 @@ impl Part {
             Self::Offline => "offline",
             Self::ReadsKafka => "reads-kafka",
             Self::Rollback => "rollback",
+            Self::Served => "served",
             Self::ZkBrokers => "zk-brokers",
         }
     }
@@ -92,6 +95,7 @@ impl Part {
             Self::Offline => offline::run(lab, options).await,
             Self::ReadsKafka => reads_kafka::run(lab, options).await,
             Self::Rollback => rollback::run(lab, options).await,
+            Self::Served => served::run(lab, options).await,
             Self::ZkBrokers => zk_brokers::run(lab, options).await,
         };
         PartReport::new(self, found, started.elapsed().as_secs_f64())

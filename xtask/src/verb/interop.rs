@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     part: Option<Command>,
 
-    /// Small clusters and Kafka 3.9 alone: the parts `differential` and `kafka-reads`, as CI runs them
+    /// Small clusters and Kafka 3.9 alone: the parts `differential`, `kafka-reads` and `served`, as CI runs them
     #[arg(long, global = true)]
     quick: bool,
 }
@@ -41,6 +41,8 @@ enum Command {
     },
     /// After our rollback the brokers elect a controller and serve everything, and a second migration works
     Rollback,
+    /// ZooKeeper-mode brokers that run are taken over and served by our controller, which elects their leaders
+    Served,
     /// Changes of ours take effect in a ZooKeeper-mode broker that runs
     ZkBrokers,
 }
@@ -57,10 +59,17 @@ struct CaptureArgs {
 }
 
 /// What `--quick` runs.
-const QUICK: [Part; 2] = [Part::Differential, Part::KafkaReads];
+const QUICK: [Part; 3] = [Part::Differential, Part::KafkaReads, Part::Served];
 
-const ALL: [Part; 6] =
-    [Part::Differential, Part::KafkaReads, Part::Offline, Part::ReadsKafka, Part::Rollback, Part::ZkBrokers];
+const ALL: [Part; 7] = [
+    Part::Differential,
+    Part::KafkaReads,
+    Part::Offline,
+    Part::ReadsKafka,
+    Part::Rollback,
+    Part::Served,
+    Part::ZkBrokers,
+];
 
 impl Args {
     fn parts(&self) -> Vec<Part> {
@@ -70,6 +79,7 @@ impl Args {
             Some(Command::Offline) => vec![Part::Offline],
             Some(Command::ReadsKafka { .. }) => vec![Part::ReadsKafka],
             Some(Command::Rollback) => vec![Part::Rollback],
+            Some(Command::Served) => vec![Part::Served],
             Some(Command::ZkBrokers) => vec![Part::ZkBrokers],
             // It asks Kafka nothing.
             Some(Command::Capture(_)) => Vec::new(),

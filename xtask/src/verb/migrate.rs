@@ -12,7 +12,9 @@ use metadata_core::record::ZkMigrationState;
 use serde_json::Value;
 
 use super::follow::{Followed, Until, follow};
-use crate::cli::{Absent, Failure, Interrupt, Outcome, QuorumArgs, Shell, VerbResult, ZooKeeper, ZooKeeperArgs};
+use crate::cli::{
+    Absent, BrokersArgs, Failure, Interrupt, Outcome, QuorumArgs, Shell, VerbResult, ZooKeeper, ZooKeeperArgs,
+};
 use crate::control::{ControlServer, Request, ask};
 use crate::controller::{
     Controller, ControllerOptions, DataDir, LogOnDisk, Seal, StatusReport, blockers, look_first, peak_resident_bytes,
@@ -32,11 +34,14 @@ pub(crate) struct Args {
     #[command(flatten)]
     quorum: QuorumArgs,
 
+    #[command(flatten)]
+    brokers: BrokersArgs,
+
     /// Run so many controllers on this machine, each a process with its own directory below --data-dir
     ///
     /// They get the ids from --node-id on, and are watched over: who leads is told when it changes, and one that is killed is
     /// started again.
-    #[arg(long, value_name = "N", conflicts_with_all = ["quorum_voters", "listen"], help_heading = "Quorum",
+    #[arg(long, value_name = "N", conflicts_with_all = ["quorum_voters", "listen", "broker_listener"], help_heading = "Quorum",
           value_parser = clap::value_parser!(u8).range(1..=5))]
     controllers: Option<u8>,
 
@@ -58,8 +63,8 @@ pub(crate) struct Args {
 
     /// Take over although nobody will serve the brokers that are alive or have replicas
     ///
-    /// No broker channel is wired in yet, so no leader is elected for their partitions any more. Right for a rehearsal on
-    /// a copy of the ZooKeeper, wrong for a cluster that somebody uses.
+    /// No leader is elected for their partitions any more. Right for a rehearsal on a copy of the ZooKeeper, wrong for a
+    /// cluster that somebody uses: see --broker-listener.
     #[arg(long)]
     unserved_brokers: bool,
 
@@ -185,15 +190,15 @@ struct Ground {
 /// Looks at ZooKeeper before anything is written anywhere.
 async fn ground(args: &Args, zookeeper: &ZooKeeper, node_id: NodeId) -> Result<Ground, Failure> {
     let seen = look_first(zookeeper.connector.as_ref()).await?;
-    let reasons = blockers(&seen, node_id, args.unserved_brokers);
+    let reasons = blockers(&seen, node_id, args.unserved_brokers || args.brokers.broker_listener.is_some());
     if reasons.is_empty() {
         return Ok(Ground { cluster_id: seen.cluster_id, place: seen.place, topics: seen.topics });
     }
     Err(Failure::blocked(format!("the migration of cluster {} must not start", seen.cluster_id))
         .whys(reasons)
         .next(
-            "live brokers: use --unserved-brokers only if nobody needs them, as in a rehearsal; node id: choose another \
-             --node-id",
+            "live brokers: serve them with --broker-listener, or use --unserved-brokers if nobody needs them, as in a \
+             rehearsal; node id: choose another --node-id",
         )
         .field("cluster_id", seen.cluster_id))
 }
@@ -231,6 +236,7 @@ async fn start(args: &Args, zookeeper: &ZooKeeper, data_dir: DataDir) -> Result<
         inter_broker_protocol: args.inter_broker_protocol,
         deletions_share_max: Some(args.max_deleted_topics_share),
         peers: args.quorum.peers(NodeId(args.node_id))?,
+        brokers: args.brokers.serve(NodeId(args.node_id))?,
         ..ControllerOptions::new(Arc::clone(&zookeeper.connector), zookeeper.settings.clone())
     };
     Ok(Arc::new(Controller::start(options, data_dir).await?))
@@ -370,6 +376,15 @@ fn resume(args: &Args) -> String {
     }
     if let Some(version) = args.inter_broker_protocol {
         add("--inter-broker-protocol", &version);
+    }
+    let brokers = &args.brokers;
+    if let Some(listener) = &brokers.broker_listener {
+        add("--broker-listener", listener);
+        add("--controller-listener-name", &brokers.controller_listener_name);
+        add("--inter-broker-listener", &brokers.inter_broker_listener);
+    }
+    if let Some(voters) = &brokers.broker_voters {
+        add("--broker-voters", voters);
     }
     if args.unserved_brokers {
         command.push_str(" --unserved-brokers");

@@ -17,25 +17,28 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The partitions as the brokers describe them.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Online {
-    pub(super) partitions: usize,
-    pub(super) with_leader: usize,
+pub(in crate::interop) struct Online {
+    pub(in crate::interop) partitions: usize,
+    pub(in crate::interop) with_leader: usize,
     /// Those without, or with fewer in-sync replicas than replicas, as printed.
-    pub(super) without_leader: Vec<String>,
+    pub(in crate::interop) without_leader: Vec<String>,
 }
 
 impl Online {
-    /// Reads what `kafka-topics --describe` printed.
-    fn parse(text: &str) -> Self {
+    /// Reads what `kafka-topics --describe` printed. A replica on `without` need not be in sync, and must not lead.
+    fn parse(text: &str, without: Option<i32>) -> Self {
+        let without = without.map(|id| id.to_string());
         let mut online = Self::default();
         for line in text.lines().filter(|line| line.contains("Partition: ")) {
             let value = |key: &str| {
                 let (_, rest) = line.split_once(key)?;
                 rest.split_whitespace().next()
             };
-            let count = |key: &str| value(key).map(|list| list.split(',').count());
+            let is_there = |id: &&str| without.as_deref() != Some(id);
+            let count = |key: &str| value(key).map(|list| list.split(',').filter(is_there).count());
             online.partitions += 1;
-            let led = value("Leader: ").is_some_and(|leader| leader.parse::<i32>().is_ok_and(|id| id >= 0));
+            let led = value("Leader: ")
+                .is_some_and(|leader| is_there(&leader) && leader.parse::<i32>().is_ok_and(|id| id >= 0));
             if led && count("Isr: ") == count("Replicas: ") {
                 online.with_leader += 1;
             } else {
@@ -47,7 +50,7 @@ impl Online {
 }
 
 /// Kafka's tools, pointed at a cluster.
-pub(super) struct Asked {
+pub(in crate::interop) struct Asked {
     kafka: Kafka,
     bootstrap: String,
     /// Messages sent, by topic.
@@ -55,7 +58,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn new(cluster: &ZkModeCluster) -> Self {
+    pub(in crate::interop) fn new(cluster: &ZkModeCluster) -> Self {
         Self { kafka: cluster.kafka().clone(), bootstrap: cluster.bootstrap(), sent: Mutex::default() }
     }
 
@@ -69,19 +72,28 @@ impl Asked {
     }
 
     /// A step without which nothing can be asked.
-    pub(super) async fn prepare(&self, program: Program, arguments: &[&str]) -> Result<(), Failure> {
+    pub(in crate::interop) async fn prepare(&self, program: Program, arguments: &[&str]) -> Result<(), Failure> {
         self.tool(program, arguments, "").await.map(drop).map_err(failed("the cluster can't be prepared"))
     }
 
     /// Waits until every partition is online, and tells how it is when they are or the time is over.
-    pub(super) async fn online(&self) -> Result<Online, Failure> {
+    pub(in crate::interop) async fn online(&self) -> Result<Online, Failure> {
+        self.online_but(None).await
+    }
+
+    /// The same while one broker is away.
+    pub(in crate::interop) async fn online_without(&self, id: i32) -> Result<Online, Failure> {
+        self.online_but(Some(id)).await
+    }
+
+    async fn online_but(&self, without: Option<i32>) -> Result<Online, Failure> {
         let deadline = Instant::now() + ONLINE_WITHIN;
         loop {
             let described = self.tool(Program::Topics, &["--describe"], "").await;
             let over = Instant::now() > deadline;
             match described {
                 Ok(text) => {
-                    let online = Online::parse(&text);
+                    let online = Online::parse(&text, without);
                     if over || (online.partitions > 0 && online.without_leader.is_empty()) {
                         return Ok(online);
                     }
@@ -94,13 +106,13 @@ impl Asked {
     }
 
     /// Creates a topic.
-    pub(super) async fn create(&self, topic: &str) -> Result<(), Failure> {
+    pub(in crate::interop) async fn create(&self, topic: &str) -> Result<(), Failure> {
         let create = ["--create", "--topic", topic, "--partitions", "2", "--replication-factor", "1"];
         self.tool(Program::Topics, &create, "").await.map(drop).map_err(failed("the controller makes no topic"))
     }
 
     /// Sends messages, acknowledged by all in-sync replicas.
-    pub(super) async fn produce(&self, topic: &str, values: &[&str]) -> Result<(), Failure> {
+    pub(in crate::interop) async fn produce(&self, topic: &str, values: &[&str]) -> Result<(), Failure> {
         let lines: String = values.iter().map(|value| format!("{value}\n")).collect();
         let arguments = ["--topic", topic, "--request-required-acks", "-1"];
         let sent = self.tool(Program::ConsoleProducer, &arguments, &lines).await;
@@ -110,7 +122,7 @@ impl Asked {
     }
 
     /// Sends a message with this mark and finds it again.
-    pub(super) async fn goes_through(&self, topic: &str, mark: &str) -> Result<(), Failure> {
+    pub(in crate::interop) async fn goes_through(&self, topic: &str, mark: &str) -> Result<(), Failure> {
         let value = format!("{topic} {mark}");
         let group = value.replace(' ', "-");
         // Messages of before are there too; a group that is new gets them all.
@@ -134,8 +146,11 @@ mod tests {
             \tTopic: a\tPartition: 0\tLeader: 1\tReplicas: 1,2\tIsr: 2,1\tElr: N/A\tLastKnownElr: N/A\n\
             \tTopic: a\tPartition: 1\tLeader: none\tReplicas: 1,2\tIsr: \tElr: N/A\n\
             \tTopic: a\tPartition: 2\tLeader: 1\tReplicas: 1,2\tIsr: 1\tElr: N/A\n";
-        let online = Online::parse(text);
+        let online = Online::parse(text, None);
         assert_eq!((online.partitions, online.with_leader, online.without_leader.len()), (3, 1, 2));
+        let without_two = Online::parse(text, Some(2));
+        assert_eq!(without_two.with_leader, 2, "what is on broker 2 is not missed");
+        assert_eq!(Online::parse(text, Some(1)).with_leader, 0, "it leads, and must not");
         assert!(online.without_leader[0].contains("Leader: none"));
     }
 }

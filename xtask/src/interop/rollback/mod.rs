@@ -6,7 +6,7 @@
 //! out, and a topic must be creatable. Then they are started anew, and asked again. What our side wrote must not stop any
 //! of this: the third migration compares every znode.
 
-mod asked;
+pub(in crate::interop) mod asked;
 
 use serde::Serialize;
 use serde_json::Value;

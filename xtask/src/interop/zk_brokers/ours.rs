@@ -45,6 +45,22 @@ impl Ours {
 
     /// The same, with a data directory of this name.
     pub(in crate::interop) async fn take_over_in(cluster: &ZkModeCluster, name: &str) -> Result<Self, Failure> {
+        Self::take_over_with(cluster, name, &["--unserved-brokers".to_owned()]).await
+    }
+
+    /// The same, as controller `id` that serves the brokers at this port.
+    pub(in crate::interop) async fn serving(
+        cluster: &ZkModeCluster,
+        name: &str,
+        id: i32,
+        port: u16,
+    ) -> Result<Self, Failure> {
+        let listener = format!("localhost:{port}");
+        let arguments = ["--node-id", &id.to_string(), "--broker-listener", &listener].map(str::to_owned);
+        Self::take_over_with(cluster, name, &arguments).await
+    }
+
+    async fn take_over_with(cluster: &ZkModeCluster, name: &str, arguments: &[String]) -> Result<Self, Failure> {
         let place = |ending: &str| cluster.folder().join(format!("{name}{ending}"));
         let (config, data_dir, said) = (place(".properties"), place(""), place(".log"));
         let zookeeper = cluster.zookeeper_connect();
@@ -55,7 +71,7 @@ impl Ours {
         let unwritten = |error| Failure::failed(format!("can't write {}", config.display())).because(&error);
         settings.write(&config).map_err(unwritten)?;
         let mut command = this_program("migrate")?;
-        command.arg("--unserved-brokers").arg("--zookeeper-config").arg(&config).arg("--data-dir").arg(&data_dir);
+        command.args(arguments).arg("--zookeeper-config").arg(&config).arg("--data-dir").arg(&data_dir);
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&said);
         let log = log.map_err(|error| Failure::failed(format!("can't write {}", said.display())).because(&error))?;
         command.stdout(Stdio::null()).stderr(log);
