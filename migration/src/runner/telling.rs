@@ -112,3 +112,6 @@ pub(super) async fn told(work: &mut Option<BoxFuture<'static, ()>>) {
     }
     std::future::pending::<()>().await;
 }
+
+#[cfg(test)]
+mod tests;
