@@ -2,6 +2,7 @@
 //! the time, or writes.
 
 pub mod alter_partition;
+pub mod assign_directories;
 pub mod elections;
 pub mod partition;
 pub mod producer_ids;

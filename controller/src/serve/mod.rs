@@ -133,6 +133,9 @@ impl Service for BrokerService {
             Request::BrokerHeartbeat(request) => Response::BrokerHeartbeat(self.lifecycle.heartbeat(request).await),
             Request::UnregisterBroker(request) => Response::UnregisterBroker(self.lifecycle.unregister(request).await),
             Request::AlterPartition(request) => Response::AlterPartition(self.partitions.alter(request).await),
+            Request::AssignReplicasToDirs(request) => {
+                Response::AssignReplicasToDirs(self.partitions.assign_directories(request).await)
+            }
             Request::AllocateProducerIds(request) => {
                 Response::AllocateProducerIds(self.partitions.allocate_producer_ids(request).await)
             }

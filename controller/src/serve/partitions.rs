@@ -6,10 +6,12 @@ use std::sync::Arc;
 use kafka_protocol::messages::alter_partition_request::PartitionData as Asked;
 use kafka_protocol::messages::alter_partition_response::{PartitionData, TopicData};
 use kafka_protocol::messages::{
-    AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest, AlterPartitionResponse, ProducerId,
+    AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest, AlterPartitionResponse,
+    AssignReplicasToDirsRequest, AssignReplicasToDirsResponse, ProducerId, assign_replicas_to_dirs_request,
+    assign_replicas_to_dirs_response,
 };
 use metadata_core::brokers::BrokerPresence;
-use metadata_core::id::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, TopicId};
+use metadata_core::id::{BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, TopicId};
 use metadata_core::image::{LeaderRecoveryState, TopicPartition};
 use metadata_core::log::{LeaderAndEpoch, MetadataLog, RECORDS_PER_BATCH_MAX};
 use migration::MigrationHandle;
@@ -18,6 +20,7 @@ use tokio::sync::watch;
 
 use crate::convert::{broker, brokers, from_kafka, node, to_kafka};
 use crate::decide::alter_partition::{Outcome, Wanted, alter_partitions};
+use crate::decide::assign_directories::assign_directories;
 use crate::decide::elections::{ClusterFitness, elections};
 use crate::decide::{Decided, producer_ids};
 use crate::error::KafkaError;
@@ -72,6 +75,20 @@ impl Partitions {
         let decide = |image: &_| producer_ids::allocate(image, id, epoch);
         match self.writer.write(WriteClass::ProducerIds, decide).await {
             Ok(first) => response.with_producer_id_start(ProducerId(first.0)).with_producer_id_len(producer_ids::BLOCK),
+            Err(error) => response.with_error_code(error.code()),
+        }
+    }
+
+    pub(super) async fn assign_directories(
+        &self,
+        request: AssignReplicasToDirsRequest,
+    ) -> AssignReplicasToDirsResponse {
+        let response = AssignReplicasToDirsResponse::default();
+        let (id, epoch) = (node(request.broker_id), BrokerEpoch(request.broker_epoch));
+        let places: Vec<_> = placed(&request).collect();
+        let decide = |image: &_| assign_directories(image, id, epoch, &places);
+        match self.writer.write(WriteClass::LeaderAndIsr, decide).await {
+            Ok(outcomes) => response.with_directories(assigned(&request, outcomes)),
             Err(error) => response.with_error_code(error.code()),
         }
     }
@@ -164,6 +181,41 @@ fn of_one(asked: &Asked) -> Result<Wanted, KafkaError> {
         isr,
         recovery: LeaderRecoveryState::from_code(asked.leader_recovery_state).ok_or(KafkaError::InvalidRequest)?,
     })
+}
+
+/// Every replica that the request places, in its order.
+fn placed(request: &AssignReplicasToDirsRequest) -> impl Iterator<Item = (DirectoryId, TopicPartition)> {
+    request.directories.iter().flat_map(|directory| {
+        let id = DirectoryId(from_kafka(directory.id));
+        directory.topics.iter().flat_map(move |topic| {
+            let topic_id = TopicId(from_kafka(topic.topic_id));
+            let place = move |partition: i32| TopicPartition { topic_id, partition: PartitionId(partition) };
+            topic.partitions.iter().map(move |partition| (id, place(partition.partition_index)))
+        })
+    })
+}
+
+/// The outcomes in the shape of the request.
+fn assigned(
+    request: &AssignReplicasToDirsRequest,
+    outcomes: Vec<Result<(), KafkaError>>,
+) -> Vec<assign_replicas_to_dirs_response::DirectoryData> {
+    use assign_replicas_to_dirs_response::{DirectoryData, PartitionData, TopicData};
+    let mut outcomes = outcomes.into_iter();
+    let mut directories = Vec::new();
+    for directory in &request.directories {
+        let mut topics = Vec::new();
+        for topic in &directory.topics {
+            let partition = |asked: &assign_replicas_to_dirs_request::PartitionData| {
+                let code = outcomes.next().and_then(Result::err).map_or(0, KafkaError::code);
+                PartitionData::default().with_partition_index(asked.partition_index).with_error_code(code)
+            };
+            let partitions = topic.partitions.iter().map(partition).collect();
+            topics.push(TopicData::default().with_topic_id(topic.topic_id).with_partitions(partitions));
+        }
+        directories.push(DirectoryData::default().with_id(directory.id).with_topics(topics));
+    }
+    directories
 }
 
 /// The outcomes, topic by topic, in the order in which they were asked.

@@ -123,6 +123,7 @@ apis! {
     BrokerHeartbeat(BrokerHeartbeatRequest, BrokerHeartbeatResponse) 0..=1;
     UnregisterBroker(UnregisterBrokerRequest, UnregisterBrokerResponse) 0..=0;
     AllocateProducerIds(AllocateProducerIdsRequest, AllocateProducerIdsResponse) 0..=0;
+    AssignReplicasToDirs(AssignReplicasToDirsRequest, AssignReplicasToDirsResponse) 0..=0;
 }
 
 /// What ApiVersions says of all that are served.
