@@ -11,7 +11,7 @@
 //! - [`wire`]: frames in, decoded requests to a service, answers out, with limits for everything that comes from outside.
 //! - [`decide`]: what the active controller decides, as pure functions over the image.
 //! - [`serve`]: each request's answer; sessions of brokers; leaders that follow from who is there.
-//! - [`write`]: the one way into the log, past the migration's gate.
+//! - [`mod@write`]: the one way into the log, past the migration's gate.
 //! - [`channel`]: what brokers in ZooKeeper mode are told, with a queue and a connection for each.
 //!
 //! What is served so far is what brokers of Kafka 3.9 in ZooKeeper mode need to live through a migration, but for what they

@@ -3,8 +3,11 @@
 //! Three brokers of Kafka 3.9 with the flag for the migration. Our controller takes their cluster over, without any word of
 //! an operator that they may be left alone: they register, read our log, and are told what to do. Then a topic is made on our
 //! side, a broker is killed and comes back, another is stopped as it should be and comes back, and at last the cluster goes back
-//! to ZooKeeper. Each time every partition must have a leader, every replica must be in sync in the end, and messages must go in
+//! to ZooKeeper. A second cluster goes the whole way: its brokers are rolled into KRaft mode, the migration is finalized, and
+//! ZooKeeper is stopped ([`rolled`]). Each time every partition must have a leader, every replica must be in sync in the end, and messages must go in
 //! and come out.
+
+mod rolled;
 
 use std::time::{Duration, Instant};
 
@@ -82,10 +85,9 @@ async fn session_ended(cluster: &ZkModeCluster, id: i32) -> Result<(), Failure> 
     Ok(session.close().await?)
 }
 
-pub(super) async fn run(lab: &Lab, options: PartOptions) -> Result<Findings, Failure> {
-    let mut findings = Findings::new();
+/// A cluster of three brokers whose controller-to-be listens at `listener`.
+async fn cluster(lab: &Lab, name: &str, listener: u16) -> Result<ZkModeCluster, Failure> {
     let kafka = lab.kafka(Release::V3_9).await?;
-    let listener = port()?;
     let mut spec = ClusterSpec::new(&kafka, 3);
     spec.chroot = "/kafka".to_owned();
     spec.extra = Properties::new()
@@ -102,13 +104,50 @@ pub(super) async fn run(lab: &Lab, options: PartOptions) -> Result<Findings, Fai
         .with("zookeeper.session.timeout.ms", 18_000)
         .with("offsets.topic.replication.factor", 3)
         .with("min.insync.replicas", 2);
-    let mut cluster = ZkModeCluster::start(lab, "served", spec).await?;
-    let mut steps = Steps { asked: Asked::new(&cluster), findings: &mut findings, done: Vec::new() };
+    ZkModeCluster::start(lab, name, spec).await
+}
+
+/// Two topics, and messages in one of them.
+async fn prepare(steps: &mut Steps<'_>) -> Result<(), Failure> {
     for topic in ["orders", "events"] {
         let create = ["--create", "--topic", topic, "--partitions", "4", "--replication-factor", "3"];
         steps.asked.prepare(Program::Topics, &create).await?;
     }
-    steps.settle("before", None, &["orders"]).await?;
+    steps.settle("before", None, &["orders"]).await
+}
+
+/// Compares every znode.
+async fn compared(ours: &Ours, steps: &mut Steps<'_>) -> Result<u64, Failure> {
+    let (counts, object) = ours.verify().await?;
+    if counts.divergent > 0 || counts.compared == 0 {
+        let shown = object.unwrap_or_default().to_string();
+        steps.findings.broken(format!("divergent {} of {}: {shown}", counts.divergent, counts.compared));
+    }
+    steps.findings.say(format!("divergent {} of {}", counts.divergent, counts.compared));
+    Ok(counts.compared)
+}
+
+pub(super) async fn run(lab: &Lab, options: PartOptions) -> Result<Findings, Failure> {
+    let mut findings = Findings::new();
+    let (served, compared) = in_zookeeper_mode(lab, &options, &mut findings).await?;
+    findings.field("steps", served);
+    findings.field("verify_compared", compared);
+    if !options.quick {
+        let rolled = rolled::run(lab, &mut findings).await?;
+        findings.field("rolled", rolled);
+    }
+    Ok(findings)
+}
+
+async fn in_zookeeper_mode(
+    lab: &Lab,
+    options: &PartOptions,
+    findings: &mut Findings,
+) -> Result<(Vec<Step>, u64), Failure> {
+    let listener = port()?;
+    let mut cluster = cluster(lab, "served", listener).await?;
+    let mut steps = Steps { asked: Asked::new(&cluster), findings, done: Vec::new() };
+    prepare(&mut steps).await?;
 
     lab.note("our controller takes over, and serves the brokers");
     let ours = Ours::serving(&cluster, "ours", CONTROLLER, listener).await?;
@@ -134,18 +173,9 @@ pub(super) async fn run(lab: &Lab, options: PartOptions) -> Result<Findings, Fai
         steps.settle("that broker back", None, &["orders"]).await?;
     }
 
-    let (counts, object) = ours.verify().await?;
-    if counts.divergent > 0 || counts.compared == 0 {
-        let shown = object.unwrap_or_default().to_string();
-        steps.findings.broken(format!("divergent {} of {}: {shown}", counts.divergent, counts.compared));
-    }
+    let compared = compared(&ours, &mut steps).await?;
     lab.note("the cluster goes back to ZooKeeper");
     ours.roll_back(false).await?;
     steps.settle("rolled back", None, &["orders", "ours"]).await?;
-    let done = steps.done;
-    findings.say(format!("divergent {} of {}", counts.divergent, counts.compared));
-    findings.field("steps", done);
-    findings.field("verify_compared", counts.compared);
-    findings.field("verify_divergent", counts.divergent);
-    Ok(findings)
+    Ok((steps.done, compared))
 }

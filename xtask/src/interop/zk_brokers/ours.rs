@@ -145,6 +145,13 @@ impl Ours {
         }
     }
 
+    /// Finalizes the migration.
+    pub(in crate::interop) async fn finalize(&self) -> Result<(), Failure> {
+        let mut command = self.command("finalize")?;
+        command.arg("--zookeeper-config").arg(&self.config);
+        finished("finalize", command).await.map(drop)
+    }
+
     /// Rolls back: the controller that runs does it, or the verb by itself after the controller was killed. Returns the
     /// verb's object, once the controller has ended, and well if it was not killed.
     pub(in crate::interop) async fn roll_back(mut self, killed_first: bool) -> Result<Value, Failure> {
