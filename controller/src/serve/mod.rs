@@ -14,7 +14,6 @@ use async_trait::async_trait;
 use metadata_core::id::{NodeId, TimestampMs};
 use metadata_core::log::MetadataLog;
 use migration::MigrationHandle;
-use migration::gate::Gate;
 use store_kraft::KraftLog;
 use tokio::task::JoinSet;
 
@@ -68,8 +67,7 @@ pub struct BrokerService {
 
 impl BrokerService {
     /// Serves the brokers of a log that `migration` drives. Nothing happens before requests come, or [`Self::run`] is called.
-    pub fn new(log: Arc<KraftLog>, migration: MigrationHandle, gate: Gate, options: ServeOptions) -> Self {
-        let writer = MetadataWriter::new(Arc::<KraftLog>::clone(&log), gate);
+    pub fn new(log: Arc<KraftLog>, migration: MigrationHandle, writer: MetadataWriter, options: ServeOptions) -> Self {
         Self {
             observing: Observing::new(Arc::clone(&log), &options),
             lifecycle: Lifecycle::new(Arc::<KraftLog>::clone(&log), migration.clone(), writer.clone()),
@@ -102,11 +100,11 @@ impl Serving {
     pub async fn start(
         log: Arc<KraftLog>,
         migration: MigrationHandle,
-        gate: Gate,
+        writer: MetadataWriter,
         listen: &str,
         options: ServeOptions,
     ) -> std::io::Result<Self> {
-        let service = Arc::new(BrokerService::new(log, migration, gate, options));
+        let service = Arc::new(BrokerService::new(log, migration, writer, options));
         let port = wire::listen(listen, Arc::<BrokerService>::clone(&service), ListenerLimits::default()).await?;
         let mut running = JoinSet::new();
         running.spawn(async move { service.run().await });

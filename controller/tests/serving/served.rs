@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use broker_registry::Service;
 use controller::serve::{AdvertisedListener, ServeOptions, Serving};
+use controller::write::{MetadataWriter, Turns};
 use metadata_core::brokers::{AssignedReplicas, BrokerIds, BrokerPresence};
 use metadata_core::contract::MemStore;
 use metadata_core::controllers::ControllerAnnouncement;
@@ -102,7 +103,8 @@ impl Served {
             migration_enable: false,
             broker_session: SESSION,
         };
-        let serving = Serving::start(Arc::clone(&log), handle, gate, "127.0.0.1:0", options).await.unwrap();
+        let writer = MetadataWriter::new(Arc::<KraftLog>::clone(&log), gate, Turns::default());
+        let serving = Serving::start(Arc::clone(&log), handle, writer, "127.0.0.1:0", options).await.unwrap();
         let served = Self { log, address: serving.address, _serving: serving, _running: running, _dir: dir };
         served.until("the log has its first records", |image| image.features().metadata_version().is_some()).await;
         served

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use broker_registry::{OperatorsSettings, Service};
 use controller::channel::TcpBrokerChannel;
 use controller::serve::{BROKER_SESSION_DEFAULT, ServeOptions, Serving};
+use controller::write::{MetadataWriter, Turns};
 use fencing::Quorum;
 use metadata_core::controllers::ControllerAnnouncement;
 use metadata_core::error::{Error, ErrorKind, Outcome};
@@ -284,8 +285,10 @@ impl Controller {
                     migration_enable: enabled(&settings),
                     broker_session: BROKER_SESSION_DEFAULT,
                 };
-                let served =
-                    Serving::start(Arc::clone(&log), handle.clone(), entrance.gate.clone(), &brokers.listen, options);
+                // A rollback keeps brokers from changing anything, as it does people.
+                let turns = Turns { turn: Arc::clone(&entrance.one_at_a_time), closed: Arc::clone(&rolling_back) };
+                let writer = MetadataWriter::new(Arc::<KraftLog>::clone(&log), entrance.gate.clone(), turns);
+                let served = Serving::start(Arc::clone(&log), handle.clone(), writer, &brokers.listen, options);
                 Some(served.await.map_err(|error| {
                     Failure::failed(format!("can't listen for brokers at {}", brokers.listen))
                         .because(&error)
