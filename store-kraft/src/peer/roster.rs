@@ -63,7 +63,7 @@ struct State {
     invited: BTreeSet<NodeId>,
     /// By which directory each was met first, where the membership says nothing of it.
     met: BTreeMap<NodeId, DirectoryId>,
-    /// Those among `met` that are not written yet. Until then they are strangers each time.
+    /// Those among `met` that could not be written. Until they are, they are strangers each time.
     unwritten: BTreeSet<NodeId>,
     heard: BTreeMap<NodeId, Heard>,
     /// Open connections that each process made to this one.
@@ -197,7 +197,7 @@ impl Roster {
             return Err(Refusal::NotThisOne { own: self.own.node_id, wanted: NodeId(hello.to) });
         }
         let is_new = self.judge(&hello.from, true, Instant::now())?;
-        self.remember(is_new).await
+        self.remember(is_new.then_some(NodeId(hello.from.node_id))).await
     }
 
     /// Judges who answered.
@@ -209,7 +209,7 @@ impl Roster {
             return Err(Refusal::NotThisOne { own: NodeId(found.node_id), wanted: target });
         }
         let is_new = self.judge(found, false, Instant::now())?;
-        self.remember(is_new).await
+        self.remember(is_new.then_some(target)).await
     }
 
     /// Returns whether it is still to be remembered that the controller was met.
@@ -262,17 +262,14 @@ impl Roster {
         match (known, directory) {
             (None, Some(found)) => {
                 state.met.insert(id, found);
-                state.unwritten.insert(id);
                 Ok(true)
             }
             _ => Ok(state.unwritten.contains(&id)),
         }
     }
 
-    async fn remember(&self, is_new: bool) -> Result<(), Refusal> {
-        if !is_new {
-            return Ok(());
-        }
+    async fn remember(&self, new: Option<NodeId>) -> Result<(), Refusal> {
+        let Some(new) = new else { return Ok(()) };
         let _writing = self.writing.lock().await;
         let met: BTreeMap<i32, [u8; 16]> = {
             let state = self.state();
@@ -280,18 +277,16 @@ impl Roster {
         };
         let (disk, path, remembered) = (self.disk.clone(), self.path.clone(), met.clone());
         let written = tokio::task::spawn_blocking(move || sealed::write(&disk, &path, Kind::Directories, &met)).await;
-        match written {
+        let refused = match written {
             Ok(Ok(())) => {
-                let mut state = self.state();
-                let State { unwritten, met: known, .. } = &mut *state;
-                unwritten.retain(|id| {
-                    known.get(id).map(|directory| *directory.0.as_bytes()) != remembered.get(&id.0).copied()
-                });
-                Ok(())
+                self.state().unwritten.retain(|id| !remembered.contains_key(&id.0));
+                return Ok(());
             }
-            Ok(Err(error)) => Err(Refusal::Disk(error.to_string())),
-            Err(error) => Err(Refusal::Disk(error.to_string())),
-        }
+            Ok(Err(error)) => Refusal::Disk(error.to_string()),
+            Err(error) => Refusal::Disk(error.to_string()),
+        };
+        self.state().unwritten.insert(new);
+        Err(refused)
     }
 
     fn note(&self, state: &mut State, id: NodeId, incarnation: u64, now: Instant) {

@@ -54,7 +54,8 @@ const WORDS: [(&str, Backend); 6] = [
 ];
 
 /// Places whose tests run on one backend, whatever their modules are called.
-const PLACES: [(&str, Backend); 28] = [
+const PLACES: [(&str, Backend); 29] = [
+    ("controller::serving", Backend::Files),
     ("store-kraft", Backend::Files),
     ("store-kraft::doc", Backend::Memory),
     ("store-kraft::lib::batch", Backend::Memory),
