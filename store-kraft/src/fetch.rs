@@ -58,14 +58,23 @@ pub(crate) enum Standing {
     Behind(SnapshotId),
 }
 
+/// Whether a follower's log is a part of ours, as the epochs alone tell: most are, and then nobody need look for snapshots. One
+/// that has nothing is better off with a snapshot, if there is one.
+pub(crate) fn is_within(extent: &LogExtent, start: Offset, FollowerEnd { offset, epoch }: FollowerEnd) -> bool {
+    let ours = end_of_epoch(extent, epoch);
+    offset > Offset::ZERO && offset >= start && ours.is_some_and(|(ours, end)| ours == epoch && end >= offset)
+}
+
 /// Judges where a follower stands. `start` is the first offset of our log (inclusive), `snapshots` are ascending.
 ///
 /// Source: `KafkaRaftClient.validateFetchOffsetAndEpoch`, `ReplicatedLog.validateOffsetAndEpoch`.
 pub(crate) fn standing(extent: &LogExtent, start: Offset, snapshots: &[SnapshotId], follower: FollowerEnd) -> Standing {
+    if is_within(extent, start, follower) {
+        return Standing::Within;
+    }
     let FollowerEnd { offset, epoch } = follower;
     let newest = snapshots.last().copied();
     match newest {
-        // A follower that has nothing is better off with a snapshot than with the log, if there is one.
         Some(newest) if offset <= Offset::ZERO || offset < start => return Standing::Behind(newest),
         None if offset <= Offset::ZERO => return Standing::Within,
         _ => {}
@@ -75,7 +84,6 @@ pub(crate) fn standing(extent: &LogExtent, start: Offset, snapshots: &[SnapshotI
         return Standing::Within;
     }
     match end_of_epoch(extent, epoch) {
-        Some((ours, end_offset)) if ours == epoch && end_offset >= offset => Standing::Within,
         Some((epoch, end_offset)) => Standing::Diverging { epoch, end_offset },
         // All of our epochs are newer than its last one, so all that it has is from elsewhere.
         None => newest

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::messages::{
     LeaderAndIsrResponse, RequestHeader, ResponseHeader, StopReplicaResponse, UpdateMetadataResponse,
 };
@@ -19,7 +19,7 @@ use super::queue::Queue;
 use super::requests::{leader_and_isr, stop_replica, update_metadata};
 use crate::convert::text;
 use crate::error::KafkaError;
-use crate::wire::Guarded;
+use crate::wire::{Guarded, framed};
 
 /// A broker accepts a connection within this time.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(10);
@@ -71,7 +71,7 @@ async fn attempt(
         Some(stream) => stream,
         None => stream.insert(connect(receiver).await?),
     };
-    let frame = framed(request, correlation_id)?;
+    let frame = encoded(request, correlation_id)?;
     let asking = async {
         stream.write_all(&frame).await.map_err(|error| error.to_string())?;
         let length = stream.read_i32().await.map_err(|error| error.to_string())?;
@@ -116,7 +116,7 @@ fn request_name(request: &BrokerRequest) -> &'static str {
 }
 
 /// Length, header and body.
-fn framed(request: &BrokerRequest, correlation_id: i32) -> Result<Bytes, String> {
+fn encoded(request: &BrokerRequest, correlation_id: i32) -> Result<Bytes, String> {
     match request {
         BrokerRequest::LeaderAndIsr(it) => {
             let version = propagate::LeaderAndIsrRequest::VERSION;
@@ -140,13 +140,10 @@ fn frame<R: Request>(request: &R, version: i16, correlation_id: i32, own: NodeId
         .with_request_api_version(version)
         .with_correlation_id(correlation_id)
         .with_client_id(Some(text(&own.to_string())));
-    let mut bytes = BytesMut::new();
-    bytes.put_i32(0);
-    header.encode(&mut bytes, R::header_version(version)).map_err(|error| error.to_string())?;
-    request.encode(&mut bytes, version).map_err(|error| error.to_string())?;
-    let length = i32::try_from(bytes.len() - 4).map_err(|error| error.to_string())?;
-    bytes[..4].copy_from_slice(&length.to_be_bytes());
-    Ok(bytes.freeze())
+    framed(|frame| {
+        let written = header.encode(frame, R::header_version(version));
+        written.and_then(|()| request.encode(frame, version)).map_err(|error| error.to_string())
+    })
 }
 
 /// The errors in the answer to a request.

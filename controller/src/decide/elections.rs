@@ -10,7 +10,7 @@ use metadata_core::id::{DirectoryId, NodeId};
 use metadata_core::image::{ConfigResource, MetadataImage, PartitionRegistration, TopicPartition};
 use metadata_core::record::{MetadataRecord, ZkMigrationState};
 
-use super::partition::{Election, Fitness, PartitionChange};
+use super::partition::{Election, Fitness, PartitionChange, new_directory};
 
 /// The config that says whether a replica that is not in sync may lead.
 const UNCLEAN: &str = "unclean.leader.election.enable";
@@ -44,14 +44,8 @@ impl Fitness for ClusterFitness<'_> {
             }
     }
 
-    /// The only directory of a broker that has one, else none yet: the broker says where it put it (KIP-858).
     fn directory(&self, id: NodeId) -> DirectoryId {
-        let Some(broker) = self.image.cluster().broker(id) else { return DirectoryId::UNASSIGNED };
-        match &broker.directories[..] {
-            [only] => *only,
-            [] => DirectoryId::MIGRATING,
-            _ => DirectoryId::UNASSIGNED,
-        }
+        new_directory(self.image, id)
     }
 }
 

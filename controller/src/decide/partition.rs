@@ -1,8 +1,18 @@
 //! The change of one partition: who is in sync, who leads, and what follows from both (`PartitionChangeBuilder`).
 
 use metadata_core::id::{DirectoryId, NodeId};
-use metadata_core::image::{LeaderRecoveryState, PartitionRegistration, TopicPartition};
-use metadata_core::record::PartitionChangeRecord;
+use metadata_core::image::{LeaderRecoveryState, MetadataImage, PartitionRegistration, TopicPartition};
+use metadata_core::record::{NO_LEADER_CHANGE, PartitionChangeRecord};
+
+/// The log directory of a new replica, as Kafka's controller names it (`ClusterControlManager.defaultDir`): the only one of a
+/// broker that has one, UNASSIGNED for a broker that has several, MIGRATING for a broker that has told of none.
+pub fn new_directory(image: &MetadataImage, broker: NodeId) -> DirectoryId {
+    match image.cluster().broker(broker).map(|broker| broker.directories.as_slice()) {
+        None | Some([]) => DirectoryId::MIGRATING,
+        Some([only]) => *only,
+        Some(_) => DirectoryId::UNASSIGNED,
+    }
+}
 
 /// Which leaders are allowed (Kafka: `PartitionChangeBuilder.Election`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +97,7 @@ impl<'a> PartitionChange<'a> {
         }
         let shrinks = !self.isr.is_empty() && now.isr.iter().any(|id| !self.isr.contains(id));
         let leaves = now.replicas.iter().any(|id| !self.replicas.contains(id));
-        if record.leader == NO_CHANGE && (leaves || shrinks && self.raise_epoch_on_shrink) {
+        if record.leader == NO_LEADER_CHANGE && (leaves || shrinks && self.raise_epoch_on_shrink) {
             // The same leader, in a new epoch.
             record.leader = now.leader.unwrap_or(NodeId::NONE);
         }
@@ -152,9 +162,6 @@ impl<'a> PartitionChange<'a> {
         self.replicas.iter().map(of).collect()
     }
 }
-
-/// What a record says about the leader when it says nothing.
-const NO_CHANGE: NodeId = NodeId(-2);
 
 #[cfg(test)]
 mod tests;

@@ -65,19 +65,21 @@ impl Observing {
         Self { log, own: node_id, cluster_id, advertised, observers: Mutex::default() }
     }
 
-    async fn leadership(&self) -> LeaderAndEpoch {
+    /// Whether this controller leads.
+    async fn leads(&self) -> Result<LeaderAndEpoch, Refused> {
         let stopped = LeaderAndEpoch { leader: None, epoch: KRaftLeaderEpoch(0), active: false };
-        self.log.leadership(None).await.unwrap_or(stopped)
-    }
-
-    /// Whether this controller leads in the epoch that the observer knows.
-    async fn checked(&self, said: i32) -> Result<LeaderAndEpoch, Refused> {
-        let now = self.leadership().await;
+        let now = self.log.leadership(None).await.unwrap_or(stopped);
         if !now.active || now.leader != Some(self.own) {
             // One that was elected and has not begun to act is nobody yet.
             let leader = now.leader.filter(|leader| *leader != self.own);
             return Err((KafkaError::NotLeaderOrFollower, LeaderAndEpoch { leader, ..now }));
         }
+        Ok(now)
+    }
+
+    /// Whether this controller leads in the epoch that the observer knows.
+    async fn checked(&self, said: i32) -> Result<LeaderAndEpoch, Refused> {
+        let now = self.leads().await?;
         match said.cmp(&now.epoch.0) {
             std::cmp::Ordering::Less => Err((KafkaError::FencedLeaderEpoch, now)),
             std::cmp::Ordering::Greater => Err((KafkaError::UnknownLeaderEpoch, now)),
@@ -262,7 +264,7 @@ impl Observing {
             return response.with_error_code(KafkaError::UnknownTopicOrPartition.code());
         }
         let data = describe_quorum_response::PartitionData::default();
-        let data = match self.checked(self.leadership().await.epoch.0).await {
+        let data = match self.leads().await {
             Err((_, now)) => data
                 .with_error_code(KafkaError::NotLeaderOrFollower.code())
                 .with_leader_id(broker(now.leader.unwrap_or(NodeId::NONE)))

@@ -1,10 +1,11 @@
 //! Which requests are served, in which versions, as one table.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable as _, Encodable as _, HeaderVersion as _, Request as _};
 
+use super::frame::framed;
 use super::guard::Guarded;
 
 /// A request that is served.
@@ -87,20 +88,18 @@ macro_rules! apis {
         }
 
         impl Response {
-            /// Length, header and body.
-            fn encoded(&self, version: i16, correlation_id: i32) -> Result<Bytes, String> {
-                let mut frame = BytesMut::new();
-                frame.put_i32(0);
+            /// The frame that answers `envelope`.
+            pub(super) fn frame(&self, envelope: Envelope) -> Result<Bytes, String> {
+                let Envelope { version, correlation_id } = envelope;
                 let header = ResponseHeader::default().with_correlation_id(correlation_id);
-                let encoded = match self {
-                    $(Self::$name(response) => header
-                        .encode(&mut frame, $response::header_version(version))
-                        .and_then(|()| response.encode(&mut frame, version)),)+
-                };
-                encoded.map_err(|error| format!("{error:#}"))?;
-                let length = i32::try_from(frame.len() - 4).map_err(|error| error.to_string())?;
-                frame[..4].copy_from_slice(&length.to_be_bytes());
-                Ok(frame.freeze())
+                framed(|frame| {
+                    let encoded = match self {
+                        $(Self::$name(response) => header
+                            .encode(frame, $response::header_version(version))
+                            .and_then(|()| response.encode(frame, version)),)+
+                    };
+                    encoded.map_err(|error| format!("{error:#}"))
+                })
             }
         }
 
@@ -159,13 +158,6 @@ impl Request {
             0 => Ok((envelope, request)),
             rest => Err(unread(format!("{rest} bytes too many"))),
         }
-    }
-}
-
-impl Response {
-    /// The frame that answers `envelope`.
-    pub(super) fn frame(&self, envelope: Envelope) -> Result<Bytes, String> {
-        self.encoded(envelope.version, envelope.correlation_id)
     }
 }
 

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::KafkaError;
 use async_trait::async_trait;
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::Request as _;
@@ -13,6 +12,7 @@ use tokio::time::timeout;
 
 use super::api::{Envelope, NoRequest, Request, Response, advertised};
 use super::frame::next_frame;
+use crate::error::KafkaError;
 
 /// An answer is taken within this time.
 const ANSWER_TAKEN_WITHIN: Duration = Duration::from_secs(30);

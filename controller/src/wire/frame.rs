@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::timeout;
 
@@ -30,6 +30,16 @@ pub(super) enum FrameError {
     Half,
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// A frame of what `encode` writes.
+pub(crate) fn framed(encode: impl FnOnce(&mut BytesMut) -> Result<(), String>) -> Result<Bytes, String> {
+    let mut frame = BytesMut::new();
+    frame.put_i32(0);
+    encode(&mut frame)?;
+    let length = i32::try_from(frame.len() - 4).map_err(|error| error.to_string())?;
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    Ok(frame.freeze())
 }
 
 /// The next frame without its length, or `None` at the end of the connection.

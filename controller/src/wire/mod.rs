@@ -10,5 +10,6 @@ mod listener;
 pub use api::{APIS, Api, Request, Response, advertised};
 pub use connection::{Caller, Service};
 pub use frame::REQUEST_BYTES_MAX;
+pub(crate) use frame::framed;
 pub(crate) use guard::Guarded;
 pub use listener::{ListenerLimits, ListenerPort, listen};

@@ -8,7 +8,7 @@ use metadata_core::error::{Error, ErrorKind, Outcome, Result};
 use metadata_core::id::Offset;
 
 use super::KraftLog;
-use crate::fetch::{Fetched, FollowerEnd, SnapshotPiece, Standing, standing};
+use crate::fetch::{Fetched, FollowerEnd, SnapshotPiece, Standing, is_within, standing};
 use crate::log::SnapshotId;
 use crate::log::read::read_bytes;
 use crate::log::snapshot::list_snapshots;
@@ -27,11 +27,12 @@ impl KraftLog {
         let (segments, dir, view) = (Arc::clone(&self.segments), self.layout.partition(), self.view.clone());
         let fetching = tokio::task::spawn_blocking(move || {
             loop {
-                let snapshots = list_snapshots(&dir)?;
                 let (extent, start) = {
                     let view = view.borrow();
                     (view.extent.clone(), view.start)
                 };
+                let within = is_within(&extent, start, follower);
+                let snapshots = if within { Vec::new() } else { list_snapshots(&dir)? };
                 match standing(&extent, start, &snapshots, follower) {
                     Standing::Diverging { epoch, end_offset } => return Ok(Fetched::Diverging { epoch, end_offset }),
                     Standing::Behind(id) => return Ok(Fetched::Snapshot(id)),

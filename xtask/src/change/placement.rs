@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+pub(super) use controller::decide::partition::new_directory;
 use metadata_core::id::{DirectoryId, NodeId, PartitionId};
 use metadata_core::image::MetadataImage;
 
@@ -50,16 +51,6 @@ impl RoundRobin {
         let first = self.start.wrapping_add(usize::try_from(partition.0).unwrap_or_default());
         let around = self.brokers.iter().cycle().skip(first % self.brokers.len().max(1));
         around.take(self.replication_factor).copied().collect()
-    }
-}
-
-/// The log directory of a new replica, as Kafka's controller names it (`ClusterControlManager.defaultDir`): the only one
-/// of a broker that has one, UNASSIGNED for a broker that has several, MIGRATING for a broker that has told of none.
-pub(super) fn new_directory(image: &MetadataImage, broker: NodeId) -> DirectoryId {
-    match image.cluster().broker(broker).map(|broker| broker.directories.as_slice()) {
-        None | Some([]) => DirectoryId::MIGRATING,
-        Some([only]) => *only,
-        Some(_) => DirectoryId::UNASSIGNED,
     }
 }
 

@@ -44,11 +44,20 @@ async fn dual_writer(fleet: &Fleet, but: Option<NodeId>) -> NodeId {
     fleet.wait("a leader dual-writes", PATIENCE, fits).await.unwrap().dual_writer().unwrap().0
 }
 
+/// Compares every znode, stops all, and compares their logs byte by byte.
+async fn ends_well(mut fleet: Fleet, leader: NodeId, folder: &Path) {
+    let verified: VerifyReport =
+        asked(&fleet.data_dir(leader), &Request::Verify { differences_max: 10, show_secrets: false }).await;
+    assert_eq!(verified.total.divergent, 0, "{verified:#?}");
+    fleet.stop().await;
+    assert!(logs_agree(&members_in(&folder.join("controllers"))).unwrap().batches > 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_sleeps_is_replaced_and_wakes_up_as_a_follower() {
     let folder = tempfile::tempdir().unwrap();
     let (server, _) = seeded(421).await;
-    let mut fleet = started(folder.path(), &server.address());
+    let fleet = started(folder.path(), &server.address());
     let mut last = None;
     for round in 0..3 {
         let old = dual_writer(&fleet, None).await;
@@ -69,11 +78,7 @@ async fn a_leader_that_sleeps_is_replaced_and_wakes_up_as_a_follower() {
     }
     let leader = dual_writer(&fleet, None).await;
     assert_eq!(Some(leader), last, "the sleeper disturbed nobody when it woke up");
-    let verified: VerifyReport =
-        asked(&fleet.data_dir(leader), &Request::Verify { differences_max: 10, show_secrets: false }).await;
-    assert_eq!(verified.total.divergent, 0, "{verified:#?}");
-    fleet.stop().await;
-    assert!(logs_agree(&members_in(&folder.path().join("controllers"))).unwrap().batches > 0);
+    ends_well(fleet, leader, folder.path()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,11 +158,7 @@ async fn a_leader_that_dies_while_it_copies_and_stays_dead_keeps_nobody_waiting(
     let agree =
         |view: &FleetView| view.dual_writer().is_some_and(|(_, it)| it.decision.as_deref() == Some("DUAL_WRITE"));
     fleet.wait("all agree again", PATIENCE, agree).await.unwrap();
-    let verified: VerifyReport =
-        asked(&fleet.data_dir(leader), &Request::Verify { differences_max: 10, show_secrets: false }).await;
-    assert_eq!(verified.total.divergent, 0, "{verified:#?}");
-    fleet.stop().await;
-    assert!(logs_agree(&members_in(&folder.path().join("controllers"))).unwrap().batches > 0);
+    ends_well(fleet, leader, folder.path()).await;
 }
 
 /// The quorum knows that a rollback was begun, and its leader dies before ZooKeeper does. All start again, that one too.

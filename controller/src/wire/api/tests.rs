@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use bytes::{BufMut as _, BytesMut};
+
 use super::*;
 
 /// Bodies as Kafka 3.9 writes them; see `testdata/README.md`.
